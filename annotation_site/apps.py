@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class AnnotationSiteConfig(AppConfig):
+    name = "annotation_site"
+    verbose_name = "The labelling site"

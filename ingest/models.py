@@ -1,0 +1,199 @@
+"""Datasets and their pictures. Rows are narrow: picture bytes live in the store, addressed by SHA-256."""
+
+from __future__ import annotations
+
+import secrets
+
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import F, Q
+
+from ingest.splits import Shares, split_of
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+KEY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
+
+
+def new_split_key() -> str:
+    """A secret of its own for each dataset, so that nobody can choose a picture's split by its bytes."""
+    return secrets.token_hex(16)
+
+
+class Dataset(models.Model):
+    """One collection effort: its categories, its images, its releases."""
+
+    name = models.CharField(max_length=64, unique=True, validators=[RegexValidator(NAME_PATTERN)])
+    title = models.CharField(max_length=200, blank=True)
+    description = models.TextField(blank=True)
+    licence = models.CharField(max_length=200, blank=True)
+    split_key = models.CharField(max_length=64, default=new_split_key, editable=False)
+    splits = models.CharField(max_length=20, default="80/10/10")
+    created = models.DateTimeField(auto_now_add=True)
+    # Kept, not counted: pages read them at any size.
+    candidates_found = models.PositiveBigIntegerField(default=0)
+    images_stored = models.PositiveBigIntegerField(default=0)
+    groups_found = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def shares(self) -> Shares:
+        """Train, val and test shares as fractions."""
+        return Shares.parse(self.splits)
+
+
+class Category(models.Model):
+    """A class: `key` is its stable id in every file (a wnid, a slug); parents make a WordNet-like tree."""
+
+    dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="categories")
+    key = models.CharField(max_length=100, validators=[RegexValidator(KEY_PATTERN)])
+    name = models.CharField(max_length=200)
+    gloss = models.TextField(blank=True)
+    synonyms = models.TextField(blank=True, help_text="parted by |")
+    parent = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="children")
+    position = models.PositiveIntegerField(default=0, help_text="order in the file that made it")
+
+    class Meta:
+        ordering = ["position", "key"]
+        verbose_name_plural = "categories"
+        constraints = [models.UniqueConstraint(fields=["dataset", "key"], name="category_key_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def synonym_list(self) -> list[str]:
+        """Synonyms as a list, without empty parts."""
+        return [s.strip() for s in self.synonyms.split("|") if s.strip()]
+
+
+class Source(models.Model):
+    """Where pictures are looked for: a folder, an archive, a list of URLs, a web page, a bucket."""
+
+    dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="sources")
+    kind = models.CharField(max_length=20)
+    location = models.TextField()
+    category = models.ForeignKey(
+        Category, models.SET_NULL, null=True, blank=True, help_text="what was searched for"
+    )
+    created = models.DateTimeField(auto_now_add=True)
+    last_run = models.DateTimeField(null=True, blank=True)
+    finished = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["dataset", "location", "category"], name="source_once"),
+            models.UniqueConstraint(
+                fields=["dataset", "location"], condition=Q(category=None), name="source_once_uncategorised"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.location
+
+
+class DuplicateGroup(models.Model):
+    """Images that show the same picture. Its representative alone becomes a task and is released.
+
+    `draw` decides the split: a keyed hash of the first image, drawn before any vote. Where groups merge the
+    smallest draw wins, which is the most protected split (test < val < train): see `ingest.splits`.
+    """
+
+    dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="groups")
+    representative = models.OneToOneField(
+        "Image", models.PROTECT, null=True, blank=True, related_name="represents"
+    )
+    draw = models.FloatField()
+    size = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(draw__gte=0) & Q(draw__lt=1), name="draw_is_a_fraction")
+        ]
+
+    @property
+    def split(self) -> str:
+        """`train`, `val` or `test`."""
+        return split_of(self.draw, self.dataset.shares)
+
+
+class Image(models.Model):
+    """A picture, identified by the SHA-256 of its original bytes, once in a dataset however often found."""
+
+    dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="images")
+    sha256 = models.CharField(max_length=64)
+    group = models.ForeignKey(DuplicateGroup, models.SET_NULL, null=True, blank=True, related_name="images")
+    phash = models.BigIntegerField(help_text="64-bit perceptual hash, as a signed number")
+    hash_version = models.PositiveSmallIntegerField()
+    format = models.CharField(max_length=8)
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    bytes = models.PositiveBigIntegerField()
+    animated = models.BooleanField(default=False)
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["dataset", "sha256"], name="image_once")]
+        indexes = [models.Index(fields=["sha256"], name="image_sha256")]
+
+    def __str__(self) -> str:
+        return self.sha256[:12]
+
+    @property
+    def phash_unsigned(self) -> int:
+        """The perceptual hash as 0 … 2^64-1; databases keep it signed."""
+        return self.phash % 2**64
+
+
+class CandidateQuerySet(models.QuerySet["Candidate"]):
+    """Questions about sets of candidates."""
+
+    def pending(self) -> CandidateQuerySet:
+        """Found but not fetched yet."""
+        return self.filter(state=Candidate.State.FOUND)
+
+
+class Candidate(models.Model):
+    """One found URL or file with its provenance; it ends in a state with a reason."""
+
+    class State(models.IntegerChoices):
+        """What became of it."""
+
+        FOUND = 0, "found"
+        STORED = 1, "stored"
+        SAME_BYTES = 2, "same bytes as another"
+        REJECTED = 3, "rejected"
+        FORBIDDEN = 4, "forbidden"
+        GONE = 5, "gone"
+        FAILED = 6, "failed"
+
+    source = models.ForeignKey(Source, models.CASCADE, related_name="candidates")
+    url = models.TextField()
+    url_sha256 = models.CharField(max_length=32, help_text="first 128 bits, to find a URL by index")
+    page_url = models.TextField(blank=True)
+    licence = models.CharField(max_length=200, blank=True)
+    author = models.CharField(max_length=200, blank=True)
+    caption = models.CharField(max_length=300, blank=True)
+    state = models.PositiveSmallIntegerField(choices=State, default=State.FOUND)
+    reason = models.CharField(max_length=40, blank=True)
+    detail = models.CharField(max_length=200, blank=True)
+    image = models.ForeignKey(Image, models.SET_NULL, null=True, blank=True, related_name="candidates")
+    attempts = models.PositiveSmallIntegerField(default=0)
+    found = models.DateTimeField(auto_now_add=True)
+    fetched = models.DateTimeField(null=True, blank=True)
+
+    objects = CandidateQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["source", "url_sha256"], name="candidate_once")]
+        indexes = [
+            models.Index(fields=["source", "id"], condition=Q(state=0), name="candidate_pending"),
+            models.Index(F("source"), F("state"), F("reason"), name="candidate_outcomes"),
+        ]
+
+    def __str__(self) -> str:
+        return self.url

@@ -1,0 +1,116 @@
+"""What the votes mean: gold, references, worker skills, consensus, and the quality-control passes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+
+from annotation_site.models import Round, Task, Worker
+from ingest.models import Category, Dataset, Image
+
+
+class KnownAnswer(models.Model):
+    """An image whose answer is known: a category, or (no category) none of them."""
+
+    dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="+")
+    image = models.ForeignKey(Image, models.PROTECT, related_name="+")
+    category = models.ForeignKey(Category, models.PROTECT, null=True, blank=True, related_name="+")
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def label(self) -> str:
+        """The answer in the words of CONTRACTS (`__none__` where no category fits)."""
+        return self.category.key if self.category else "__none__"
+
+
+class Gold(KnownAnswer):
+    """A known answer that screens workers; its tasks look like any other."""
+
+    class Origin(models.TextChoices):
+        """Gold from settled images screens workers only: it proves nothing about accuracy."""
+
+        EXPERT = "expert", "given by an expert"
+        SETTLED = "settled", "taken from a settled image"
+
+    origin = models.CharField(max_length=8, choices=Origin, default=Origin.EXPERT)
+
+    class Meta:
+        verbose_name_plural = "gold"
+        constraints = [models.UniqueConstraint(fields=["dataset", "image"], name="gold_once")]
+
+
+class Reference(KnownAnswer):
+    """One expert's blind answer. Decides the test split and claims of accuracy; aggregation never reads it.
+
+    Two experts answer each image, a third where they differ: see `quality.services.references`.
+    """
+
+    expert = models.CharField(max_length=64)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["dataset", "image", "expert"], name="reference_once")]
+
+
+class QCPass(models.Model):
+    """One quality-control pass over a round: consensus computed, tasks settled, more votes asked for."""
+
+    round = models.ForeignKey(Round, models.CASCADE, related_name="qc_passes")
+    number = models.PositiveSmallIntegerField()
+    method = models.CharField(max_length=20)
+    votes = models.PositiveBigIntegerField()
+    settled = models.PositiveBigIntegerField()
+    exhausted = models.PositiveBigIntegerField()
+    asked_again = models.PositiveBigIntegerField(help_text="tasks that stay unsure")
+    votes_asked = models.PositiveBigIntegerField(help_text="more votes asked for them")
+    mean_confidence = models.FloatField(null=True)
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = "QC pass"
+        verbose_name_plural = "QC passes"
+        ordering = ["round", "number"]
+        constraints = [models.UniqueConstraint(fields=["round", "number"], name="qc_pass_once")]
+
+
+class WorkerSkill(models.Model):
+    """How often a worker is right in a round, with a 95% interval, from gold and from agreement."""
+
+    round = models.ForeignKey(Round, models.CASCADE, related_name="skills")
+    worker = models.ForeignKey(Worker, models.CASCADE, related_name="skills")
+    votes = models.PositiveIntegerField()
+    gold_votes = models.PositiveIntegerField()
+    skill = models.FloatField()
+    lo = models.FloatField()
+    hi = models.FloatField()
+    flags = models.CharField(max_length=200, blank=True, help_text="slugs parted by ;")
+    evidence = models.TextField(blank=True, help_text="one line a flag")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["round", "worker"], name="skill_once")]
+
+
+class Consensus(models.Model):
+    """The settled (or present) answer of a task; a pure function of counted votes, gold and parameters."""
+
+    task = models.OneToOneField(Task, models.CASCADE, related_name="consensus")
+    label = models.CharField(max_length=100, help_text="category id, __none__, yes or no")
+    category = models.ForeignKey(Category, models.PROTECT, null=True, blank=True, db_index=False)
+    confidence = models.FloatField()
+    votes = models.PositiveSmallIntegerField()
+    tie = models.BooleanField(default=False)
+    method = models.CharField(max_length=20)
+    posterior: Any = models.JSONField(default=dict, help_text="label -> probability, at least 0.0005 each")
+
+    class Meta:
+        verbose_name_plural = "consensus"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(confidence__gte=0) & Q(confidence__lte=1), name="confidence_is_a_probability"
+            )
+        ]
+        indexes = [models.Index(fields=["confidence", "id"], name="consensus_unsure_first")]
