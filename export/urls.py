@@ -1,0 +1,5 @@
+"""Pages of this stage; the table in annotation_site/urls.py includes them."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []
