@@ -1,0 +1,1 @@
+"""One file for each `manage.py` command of this stage."""

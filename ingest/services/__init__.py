@@ -1,0 +1,1 @@
+"""The verbs of this stage that change several rows at once."""
