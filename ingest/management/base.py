@@ -1,4 +1,4 @@
-"""What every `manage.py` command of Assay has in common: one clear line for an error, and exit codes to rely on.
+"""What every `manage.py` command has in common: one clear line for an error, and exit codes to rely on.
 
 Exit codes: 0 done; 1 the work or a check failed; 2 unusable arguments or input.
 """
@@ -27,7 +27,7 @@ class Failure(CommandError):
 
 
 class BadInput(CommandError):
-    """Arguments or input that cannot be used: exit code 2. The message is one line: what is wrong, what to do."""
+    """Unusable arguments or input: exit code 2. The message is one line: what is wrong, what to do."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, returncode=2)
