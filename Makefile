@@ -1,0 +1,39 @@
+# `make help` lists what can be made. Everything runs from .venv, which the first command makes.
+PY := .venv/bin/python
+HOST ?= 127.0.0.1
+PORT ?= 8000
+export PYTHON
+
+.PHONY: help venv install install-dev demo serve test format bench clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: ## an empty virtual environment in .venv (to put a PyTorch of your own in)
+	@scripts/venv.sh empty
+
+install:
+	@scripts/venv.sh run
+
+install-dev:
+	@scripts/venv.sh dev
+
+demo: install ## everything on this machine, from crawl to report, with bundled real photos
+	@$(PY) -m demo.run $(DEMO)
+
+serve: install ## the site on http://127.0.0.1:8000 with what the demo built
+	@scripts/serve.sh $(HOST) $(PORT)
+
+test: install-dev ## the whole test suite: SQLite and PostgreSQL, browser and pipeline
+	@$(PY) -m tests.suite
+
+format: install-dev ## format the code and mend what the linter can
+	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .
+
+bench: install-dev ## measurements beside named peers (see benchmarks/README.md)
+	@$(PY) -m benchmarks.run
+
+clean: ## remove caches; data/ and .venv stay
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache staticfiles
+	@find . -name __pycache__ -not -path './.venv/*' -type d -prune -exec rm -rf {} +
