@@ -4,7 +4,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 export PYTHON
 
-.PHONY: help venv install install-dev demo serve test format bench clean
+.PHONY: help venv install install-dev demo serve test format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -30,9 +30,6 @@ test: install-dev ## the whole test suite: SQLite and PostgreSQL, browser and pi
 
 format: install-dev ## format the code and mend what the linter can
 	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .
-
-bench: install-dev ## measurements beside named peers (see benchmarks/README.md)
-	@$(PY) -m benchmarks.run
 
 clean: ## remove caches; data/ and .venv stay
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache staticfiles
