@@ -1,0 +1,50 @@
+"""Template tags that every stage's pages share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import template
+from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext_lazy as _
+
+from ingest.models import Dataset
+
+register = template.Library()
+
+# Section of a dataset's pages -> (name of its URL, title), in the order of the data's way.
+SECTIONS = {
+    "overview": ("dataset", _("Overview")),
+    "sources": ("sources", _("Sources")),
+    "images": ("images", _("Images")),
+    "rounds": ("rounds", _("Rounds")),
+    "review": ("review", _("Review")),
+    "workers": ("workers", _("Workers")),
+    "releases": ("releases", _("Releases")),
+    "runs": ("runs", _("Runs")),
+}
+
+
+@register.inclusion_tag("annotation_site/_dataset_nav.html")
+def dataset_nav(dataset: Dataset, section: str = "") -> dict[str, Any]:
+    """Links to a dataset's pages. A page that no stage brings is left out."""
+    items = []
+    for key, (url_name, title) in SECTIONS.items():
+        try:
+            url = reverse(url_name, args=[dataset.name])
+        except NoReverseMatch:
+            continue
+        items.append({"url": url, "title": title, "current": key == section})
+    return {"items": items}
+
+
+@register.filter
+def percent(share: float | None, digits: int = 0) -> str:
+    """0.934 -> "93%"; nothing where there is no figure."""
+    return "" if share is None else f"{100 * share:.{digits}f}%"
+
+
+@register.filter
+def thousands(number: float | None) -> str:
+    """12345 -> "12,345"; nothing where there is no figure."""
+    return "" if number is None else f"{number:,.0f}"
