@@ -13,6 +13,7 @@ from typing import Any
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.db.models import Q, Sum
+from django.utils import timezone
 
 from ingest.models import Category, Dataset, Image
 
@@ -153,8 +154,12 @@ class Round(models.Model):
     def choices(self) -> list[str]:
         """The labels that a vote in this round may carry, in the order in which they are shown."""
         if self.question == self.Question.VERIFY:
-            return [YES, NO, VERIFY_UNSURE]
-        return [*self.dataset.categories.values_list("key", flat=True), NONE, UNSURE]
+            return self.special_labels()
+        return [*self.dataset.categories.values_list("key", flat=True), *self.special_labels()]
+
+    def special_labels(self) -> list[str]:
+        """The labels of this round's question that are no category."""
+        return [YES, NO, VERIFY_UNSURE] if self.question == self.Question.VERIFY else [NONE, UNSURE]
 
 
 class Instructions(models.Model):
@@ -200,7 +205,7 @@ class Task(models.Model):
     gold = models.BooleanField(default=False)
     audit = models.BooleanField(default=False)
     votes = models.PositiveSmallIntegerField(default=0, help_text="counted votes")
-    leases = models.PositiveSmallIntegerField(default=0, help_text="live leases")
+    leases = models.PositiveSmallIntegerField(default=0, help_text="live leases (gold: not counted)")
     wanted = models.PositiveSmallIntegerField(help_text="votes wanted now")
     claimable = models.BooleanField(default=True)
 
@@ -266,7 +271,11 @@ class Assignment(models.Model):
 
 
 class Lease(models.Model):
-    """One task held for one worker. Deleted when its vote is stored or when it expires."""
+    """One task given to one worker and not answered yet. Deleted when its vote is stored.
+
+    It holds a place (counts in `Task.leases`) while its assignment is active. After that it only remembers
+    that the worker had the task, so that a vote that comes late is known from one that was never asked for.
+    """
 
     assignment = models.ForeignKey(Assignment, models.CASCADE, related_name="leases")
     task = models.ForeignKey(Task, models.CASCADE, related_name="live_leases", db_index=False)
@@ -313,7 +322,7 @@ class Vote(models.Model):
     instructions_version = models.PositiveSmallIntegerField(default=1)
     voided = models.BooleanField(default=False)
     void_reason = models.CharField(max_length=10, choices=VoidReason, blank=True)
-    created = models.DateTimeField(auto_now_add=True)
+    created = models.DateTimeField(default=timezone.now, help_text="imported votes keep their own time")
 
     objects = VoteQuerySet.as_manager()
 

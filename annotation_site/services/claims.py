@@ -1,0 +1,219 @@
+"""Handing out work: one short transaction a batch, whatever the size of the round.
+
+What a claim keeps true, with any number of workers asking at once:
+1. a worker never gets a task that they hold or have answered;
+2. no task but gold gets more votes and live leases than it wants (gold has no maximum);
+3. nothing is counted or scanned: a partial index gives the open tasks in rank order, from where this worker
+   stopped the last time. At the end the worker starts over once, to find tasks that were reopened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import BooleanField, Case, Count, Exists, F, OuterRef, Q, Value, When
+from django.utils import timezone
+
+from annotation_site import strategy
+from annotation_site.models import Assignment, Lease, Participation, Round, Task, TaskQuerySet, Vote, Worker
+from annotation_site.services.locking import short_write
+from annotation_site.services.refusals import NotAllowed, RoundNotOpen, TooMuchHeld
+
+MAX_BATCH = 300
+"""Tasks in one batch; ImageNet's grids held about as many."""
+MAX_HELD = 3
+"""Live batches of one worker in a round: the one at hand, the next, and one that another tab took."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tasks leased to a worker, in the order in which they are shown."""
+
+    assignment: Assignment
+    tasks: list[Task]
+
+
+def claim_batch(worker: Worker, round: Round, size: int = 0, *, holding: Iterable[int] = ()) -> Batch | None:
+    """Lease up to `size` tasks to `worker` (0: as many as the round says).
+
+    A batch that the worker has not finished is handed out again before a new one is made, so that a page
+    that was loaded anew leases nothing more; `holding` names the batches that the caller still has.
+
+    Returns:
+        The batch, or None where nothing is left for this worker.
+
+    Raises:
+        NotAllowed: the worker is suspended.
+        RoundNotOpen: the round is paused or closed.
+        TooMuchHeld: the worker has `MAX_HELD` batches at hand.
+    """
+    if worker.suspended:
+        raise NotAllowed("Your work here is suspended. Ask the person who runs the dataset.")
+    release_expired(round)
+    with short_write():
+        state = Round.objects.values_list("state", flat=True).get(pk=round.pk)
+        if state != Round.State.OPEN:
+            raise RoundNotOpen(f"The round is {state}: it hands out no work now.")
+        part = locked_participation(round, worker)
+        live = list(
+            Assignment.objects.filter(worker=worker, round=round, state=Assignment.State.ACTIVE).order_by(
+                "pk"
+            )
+        )
+        wanted_again = set(holding)
+        for assignment in live:
+            if assignment.pk not in wanted_again:
+                return Batch(assignment, _leased_tasks(assignment))
+        if len(live) >= MAX_HELD:
+            raise TooMuchHeld("Send the answers of the batches you have first.")
+        tasks = _choose(part, round, min(size or round.batch_size, MAX_BATCH))
+        return _lease(part, round, tasks) if tasks else None
+
+
+def locked_participation(round: Round, worker: Worker) -> Participation:
+    """The worker's row in this round, locked: claims and votes of one worker run one after the other."""
+    part, created = Participation.objects.get_or_create(round=round, worker=worker)
+    if created or not connection.features.has_select_for_update:
+        return part
+    return Participation.objects.select_for_update(no_key=True).get(pk=part.pk)
+
+
+def _leased_tasks(assignment: Assignment) -> list[Task]:
+    leases = Lease.objects.filter(assignment=assignment).select_related("task__image", "task__category")
+    return [lease.task for lease in leases.order_by("pk")]
+
+
+def _choose(part: Participation, round: Round, size: int) -> list[Task]:
+    """The tasks of a new batch; moves the worker's cursors. Gold alone is never a batch's reason."""
+    who = (settings.SECRET_KEY, round.pk, part.worker_id)
+    count = strategy.gold_count(*who, part.claimed, size, round.gold_rate)
+    gold = _next_gold(part, round, strategy.gold_start(*who, round.tasks_total), count) if count else []
+    room = size - len(gold)
+    plain = _next_tasks(part, round, max(room, 1))
+    if not plain:
+        return []
+    plain = plain[:room]
+    if plain:
+        part.cursor = plain[-1].rank + 1
+    return strategy.mixed(*who, part.claimed, [*plain, *gold])
+
+
+def _next_tasks(part: Participation, round: Round, count: int) -> list[Task]:
+    """Open tasks from the worker's cursor on, then from the start; the last one's rank is the new cursor."""
+    free = _unseen(Task.objects.claimable().filter(round=round), part.worker_id)
+    ahead, behind = free.filter(rank__gte=part.cursor), free.filter(rank__lt=part.cursor)
+    # Rows that another claim holds are passed over. Where nothing else was found, one of them is waited for:
+    # it may well have room for one more. Only one, so that no two claims wait for each other.
+    for skip_locked, count_now in ((True, count), (False, 1)):
+        tasks: list[Task] = []
+        for stretch in (ahead, behind) if part.cursor else (ahead,):
+            if len(tasks) < count_now:
+                rows = stretch.select_for_update(of=("self",), no_key=True, skip_locked=skip_locked)
+                tasks += rows[: count_now - len(tasks)]
+        if tasks or not connection.features.has_select_for_update:
+            break
+    return tasks
+
+
+def _next_gold(part: Participation, round: Round, start: int, count: int) -> list[Task]:
+    """Gold that this worker has not met, in the worker's own order (from rank `start` on, then round)."""
+    gold = _unseen(Task.objects.filter(round=round, gold=True), part.worker_id).order_by("rank", "pk")
+    gold = gold.exclude(state=Task.State.WITHDRAWN)
+    turn = strategy.RANK_SPAN - start  # the position at which the order starts over at rank 0
+    parts = [gold.filter(rank__lt=start, rank__gte=max(0, part.gold_cursor - turn))]
+    if part.gold_cursor < turn:
+        parts.insert(0, gold.filter(rank__gte=start + part.gold_cursor))
+    found: list[Task] = []
+    for rows in parts:
+        if len(found) < count:
+            found += rows[: count - len(found)]
+    if found:
+        part.gold_cursor = strategy.gold_position(found[-1].rank, start) + 1
+    return found
+
+
+def _unseen(tasks: TaskQuerySet, worker_id: int) -> TaskQuerySet:
+    """Tasks that the worker neither holds nor has answered; one index probe each."""
+    answered = Vote.objects.filter(task=OuterRef("pk"), worker=worker_id, voided=False)
+    held = Lease.objects.filter(
+        task=OuterRef("pk"), worker=worker_id, assignment__state=Assignment.State.ACTIVE
+    )
+    return tasks.filter(~Exists(answered), ~Exists(held)).select_related("image", "category")
+
+
+def _lease(part: Participation, round: Round, tasks: Sequence[Task]) -> Batch:
+    assignment = Assignment.objects.create(
+        round=round,
+        worker_id=part.worker_id,
+        tasks_given=len(tasks),
+        instructions_version=round.instructions_version,
+        expires=timezone.now() + timedelta(seconds=round.lease_seconds),
+    )
+    # A lease that ran out earlier remembers the same task for the same worker: it becomes this one.
+    Lease.objects.bulk_create(
+        [Lease(assignment=assignment, task=task, worker_id=part.worker_id) for task in tasks],
+        update_conflicts=True,
+        unique_fields=["task", "worker"],
+        update_fields=["assignment"],
+    )
+    # Gold has no maximum, so its leases are not counted: no claim waits for rows that all workers share.
+    Task.objects.filter(pk__in=[task.pk for task in tasks if not task.gold]).update(
+        leases=F("leases") + 1,
+        claimable=Case(
+            When(Q(claimable=True, wanted__gt=F("votes") + F("leases") + 1), then=Value(True)),
+            default=Value(False),
+            output_field=BooleanField(),
+        ),
+    )
+    part.claimed += len(tasks)
+    part.save(update_fields=["cursor", "gold_cursor", "claimed"])
+    return Batch(assignment, list(tasks))
+
+
+def release_expired(round: Round) -> int:
+    """Give back the places of batches whose time is over; returns how many batches.
+
+    Looks without a lock first: almost always there is nothing to do.
+    """
+    over = Q(expires__lt=timezone.now())
+    if not Assignment.objects.filter(over, round=round, state=Assignment.State.ACTIVE).exists():
+        return 0
+    return expire_assignments(round, over)
+
+
+def expire_assignments(round: Round, which: Q, limit: int = 100) -> int:
+    """End up to `limit` active assignments of the round; their tasks are free for others. Returns how many.
+
+    The lease rows stay, and say later that a late vote was asked for.
+    """
+    with short_write():
+        rows = Assignment.objects.filter(which, round=round, state=Assignment.State.ACTIVE).order_by("pk")
+        ended = list(rows.select_for_update(no_key=True, skip_locked=True)[:limit])
+        if not ended:
+            return 0
+        held = Lease.objects.filter(assignment__in=ended, task__gold=False)
+        ids = held.values_list("task_id", flat=True)
+        list(
+            Task.objects.filter(pk__in=list(ids))
+            .select_for_update(no_key=True)
+            .order_by("pk")
+            .values_list("pk")
+        )
+        # Tasks by how many of these leases they lose (one, but for several workers expiring together).
+        losses: dict[int, list[int]] = {}
+        for task_id, lost in held.values("task_id").annotate(n=Count("pk")).values_list("task_id", "n"):
+            losses.setdefault(lost, []).append(task_id)
+        for lost, task_ids in losses.items():
+            room = Q(state=Task.State.OPEN, gold=False, wanted__gt=F("votes") + F("leases") - lost)
+            Task.objects.filter(pk__in=task_ids).update(
+                leases=F("leases") - lost,
+                claimable=Case(
+                    When(room, then=Value(True)), default=Value(False), output_field=BooleanField()
+                ),
+            )
+        Assignment.objects.filter(pk__in=[a.pk for a in ended]).update(state=Assignment.State.EXPIRED)
+        return len(ended)

@@ -1,0 +1,185 @@
+"""Rounds: opening, settling, asking for more votes, closing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from django.db.models import BooleanField, Case, F, Q, Value, When
+from django.utils import timezone
+
+from annotation_site import strategy
+from annotation_site.models import Instructions, Round, Task
+from annotation_site.services.claims import expire_assignments
+from annotation_site.services.locking import short_write
+from ingest.models import Dataset
+
+CHUNK = 5_000
+T = TypeVar("T")
+
+# What `Task.claimable` is to be, worked out by the database from the row's other columns.
+HAS_ROOM = Case(
+    When(Q(state=Task.State.OPEN, gold=False, wanted__gt=F("votes") + F("leases")), then=Value(True)),
+    default=Value(False),
+    output_field=BooleanField(),
+)
+
+
+def open_round(
+    dataset: Dataset,
+    question: str,
+    *,
+    tasks: Iterable[tuple[int, int | None]],
+    gold_image_ids: Iterable[int] = frozenset(),
+    title: str = "",
+    votes_min: int = 3,
+    votes_max: int = 9,
+    confidence: float = 0.95,
+    gold_rate: float = 0.0,
+    audit_rate: float = 0.05,
+    instructions: str = "",
+    seed: int = 0,
+    **settings: Any,
+) -> Round:
+    """Make a round with its tasks and open it.
+
+    The tasks are made in short transactions while the round is paused: it opens whole, and a round of a
+    million tasks stops nobody else's votes. Where making it fails, nothing of it stays.
+
+    Args:
+        tasks: pairs of Image id and (verify rounds) Category id.
+        gold_image_ids: images whose tasks are gold.
+        votes_min: votes that every task gets at first; a random `audit_rate` of them gets `votes_max`.
+        settings: other fields of Round (batch_size, lease_seconds, price).
+
+    Raises:
+        ValueError: no tasks, or numbers that contradict each other.
+    """
+    pairs = list(tasks)
+    _check_numbers(len(pairs), votes_min, votes_max, confidence, gold_rate, audit_rate)
+    round = Round.objects.create(
+        dataset=dataset,
+        question=question,
+        title=title,
+        state=Round.State.PAUSED,
+        votes_min=votes_min,
+        votes_max=votes_max,
+        confidence=confidence,
+        gold_rate=gold_rate,
+        audit_rate=audit_rate,
+        **settings,
+    )
+    try:
+        Instructions.objects.create(round=round, version=1, text=instructions)
+        for chunk in _chunks(list(_task_rows(round, pairs, frozenset(gold_image_ids), seed)), CHUNK):
+            with short_write():
+                Task.objects.bulk_create(chunk, batch_size=1_000)
+    except BaseException:
+        Task.objects.filter(round=round).delete()
+        round.delete()
+        raise
+    round.tasks_total = len(pairs)
+    round.state = Round.State.OPEN
+    round.save(update_fields=["tasks_total", "state"])
+    return round
+
+
+def _check_numbers(
+    tasks: int, votes_min: int, votes_max: int, confidence: float, gold_rate: float, audit_rate: float
+) -> None:
+    if not tasks:
+        raise ValueError("the round would have no tasks")
+    if not 1 <= votes_min <= votes_max <= 10_000:
+        raise ValueError(f"votes: 1 <= least <= most <= 10,000 is needed, not {votes_min} and {votes_max}")
+    if not 0 < confidence <= 1:
+        raise ValueError(f"confidence is a probability above 0, not {confidence}")
+    if not 0 <= gold_rate < 1 or not 0 <= audit_rate <= 1:
+        raise ValueError("the gold rate is 0 or more and under 1, the audit rate 0 to 1")
+
+
+def _task_rows(
+    round: Round, pairs: Sequence[tuple[int, int | None]], gold: frozenset[int], seed: int
+) -> Iterator[Task]:
+    ranks, insertion = strategy.ranks_and_order(len(pairs), seed)
+    plain = [place for place, (image_id, _) in enumerate(pairs) if image_id not in gold]
+    audited = {plain[n] for n in strategy.audited(len(plain), round.audit_rate, seed)}
+    for place in insertion:
+        image_id, category_id = pairs[place]
+        audit = place in audited
+        yield Task(
+            round=round,
+            image_id=image_id,
+            category_id=category_id,
+            rank=ranks[place],
+            gold=image_id in gold,
+            audit=audit,
+            wanted=round.votes_max if audit else round.votes_min,
+            claimable=image_id not in gold,
+        )
+
+
+def close_round(round: Round) -> Round:
+    """Close a round: nothing more is handed out, and what was handed out no longer holds a place.
+
+    Votes that are still under way when it closes are late votes: stored, and counted where there is room.
+    """
+    with short_write():
+        Round.objects.filter(pk=round.pk).update(state=Round.State.CLOSED, closed=timezone.now())
+    while expire_assignments(round, Q()):
+        pass
+    round.refresh_from_db()
+    return round
+
+
+def settle_tasks(round: Round, settled_ids: Iterable[int], exhausted_ids: Iterable[int] = ()) -> None:
+    """Close tasks that are sure now (settled), or that got the most votes and stay unsure (exhausted)."""
+    for ids, state in ((settled_ids, Task.State.SETTLED), (exhausted_ids, Task.State.EXHAUSTED)):
+        for chunk in _chunks(list(ids), CHUNK):
+            _move_tasks(round, chunk, state)
+
+
+def _move_tasks(round: Round, ids: Sequence[int], state: int, **changes: Any) -> None:
+    """Set the state of tasks and keep `claimable` and the round's counters in step."""
+    with short_write():
+        tasks = Task.objects.filter(round=round, pk__in=ids).exclude(state=Task.State.WITHDRAWN)
+        before = list(tasks.select_for_update(no_key=True).order_by("pk").values_list("state", flat=True))
+        tasks.update(state=state, claimable=False, **changes)
+        if state == Task.State.OPEN:
+            tasks.update(claimable=HAS_ROOM)
+        after = len(before)
+        settled = after * (state == Task.State.SETTLED) - before.count(Task.State.SETTLED)
+        exhausted = after * (state == Task.State.EXHAUSTED) - before.count(Task.State.EXHAUSTED)
+        if settled or exhausted:
+            Round.objects.filter(pk=round.pk).update(
+                tasks_settled=F("tasks_settled") + settled, tasks_exhausted=F("tasks_exhausted") + exhausted
+            )
+
+
+def request_votes(round: Round, wanted: Mapping[int, int]) -> int:
+    """Ask for more votes: raise `wanted` of tasks to the given totals, at most `votes_max`, and reopen them.
+
+    A task that already wants as many keeps its number; gold is left alone.
+
+    Returns:
+        How many more votes are wanted than before.
+    """
+    asked = 0
+    for chunk in _chunks(sorted(wanted), CHUNK):
+        with short_write():
+            rows = Task.objects.filter(round=round, pk__in=chunk, gold=False)
+            rows = rows.exclude(state=Task.State.WITHDRAWN).select_for_update(no_key=True).order_by("pk")
+            raised: dict[int, list[int]] = defaultdict(list)
+            for pk, now in rows.values_list("pk", "wanted"):
+                total = min(wanted[pk], round.votes_max)
+                if total > now:
+                    raised[total].append(pk)
+                    asked += total - now
+            for total, ids in raised.items():
+                _move_tasks(round, ids, Task.State.OPEN, wanted=total)
+    return asked
+
+
+def _chunks(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]

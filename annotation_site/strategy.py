@@ -1,0 +1,72 @@
+"""How a batch is put together: how many gold tasks, at which places. Pure functions of secrets and counts.
+
+A worker who knew which tasks are gold could answer only those well. So gold has the same fields as any task,
+comes at places that nobody can work out without the site's secret, and each worker meets it in an order of
+their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import random
+from collections.abc import Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+RANK_SPAN = 2**31 - 1
+"""No rank is higher: the column is a signed 32-bit number."""
+
+
+def _fraction(secret: str, *parts: object) -> float:
+    """A number in [0, 1) that is always the same for the same parts, and unknown without the secret."""
+    text = ":".join(map(str, parts)).encode()
+    digest = hmac.new(secret.encode(), text, hashlib.sha256).digest()
+    return (int.from_bytes(digest[:8], "big") >> 11) / 2**53
+
+
+def gold_count(secret: str, round_id: int, worker_id: int, given: int, size: int, rate: float) -> int:
+    """How many of the next `size` tasks are gold.
+
+    Args:
+        given: tasks that the worker got in this round so far; each place is drawn once, by its number.
+        rate: share of gold, 0 to 1.
+    """
+    places = range(given, given + size)
+    return sum(_fraction(secret, "gold", round_id, worker_id, place) < rate for place in places)
+
+
+def gold_start(secret: str, round_id: int, worker_id: int, tasks_total: int) -> int:
+    """The rank from which this worker meets the gold tasks: everyone starts elsewhere."""
+    return int(_fraction(secret, "gold start", round_id, worker_id) * max(1, tasks_total))
+
+
+def gold_position(rank: int, start: int) -> int:
+    """How far a gold task of this rank lies along a worker's own order, which begins at `start`."""
+    return (rank - start) % RANK_SPAN
+
+
+def mixed(secret: str, round_id: int, worker_id: int, given: int, tasks: Sequence[T]) -> list[T]:
+    """The tasks of a batch in the order in which they are shown: shuffled, the same on every call."""
+    order = list(tasks)
+    random.Random(f"{_fraction(secret, 'order', round_id, worker_id, given)}").shuffle(order)
+    return order
+
+
+def ranks_and_order(count: int, seed: int) -> tuple[list[int], list[int]]:
+    """The random order of a round of `count` tasks.
+
+    Returns:
+        `ranks`: a permutation of 0 … count-1, the place of each task in claim order; and `insertion`,
+        another, the order in which rows are made: a task's number betrays neither its rank nor gold.
+    """
+    rng = random.Random(f"round order {seed}")
+    ranks, insertion = list(range(count)), list(range(count))
+    rng.shuffle(ranks)
+    rng.shuffle(insertion)
+    return ranks, insertion
+
+
+def audited(count: int, rate: float, seed: int) -> set[int]:
+    """A random sample of round(rate * count) of the numbers 0 … count-1."""
+    return set(random.Random(f"audit {seed}").sample(range(count), round(rate * count)))
