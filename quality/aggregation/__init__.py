@@ -1,0 +1,111 @@
+"""Votes in, labels out: one algorithm a file, plain tables on both sides, no database.
+
+from quality.aggregation import aggregate
+result = aggregate(frame, method="dawid_skene", gold=gold)
+result.consensus, result.workers, result.posteriors, result.summary
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pandas as pd
+
+from quality.aggregation.auto import fit_auto
+from quality.aggregation.dawid_skene import fit_dawid_skene, fits_in_memory
+from quality.aggregation.dependence import likeness
+from quality.aggregation.glad import fit_glad
+from quality.aggregation.mace import fit_mace
+from quality.aggregation.majority import fit_majority
+from quality.aggregation.one_coin import fit_one_coin
+from quality.aggregation.posterior import Fit
+from quality.aggregation.result import Result
+from quality.aggregation.votes import BadVotes, Votes, clean_votes
+from quality.aggregation.wawa import fit_wawa
+from quality.aggregation.zbs import fit_zbs
+
+_FITS: dict[str, Callable[[Votes], Fit]] = {
+    "auto": fit_auto,
+    "majority": fit_majority,
+    "wawa": fit_wawa,
+    "zbs": fit_zbs,
+    "one_coin": fit_one_coin,
+    "dawid_skene": fit_dawid_skene,
+    "glad": fit_glad,
+    "mace": fit_mace,
+}
+METHODS = tuple(_FITS)
+MUCH_DISAGREEMENT = 0.1
+
+__all__ = ["METHODS", "BadVotes", "Result", "aggregate"]
+
+
+def aggregate(
+    frame: pd.DataFrame,
+    method: str = "auto",
+    gold: pd.DataFrame | None = None,
+    *,
+    labels: Iterable[str] | None = None,
+) -> Result:
+    """Settle every task that had a vote.
+
+    Args:
+        frame: `task` (or `item`, `image`), `worker`, `label`; the last row of a worker on a task counts.
+        method: one of METHODS.
+        gold: `task,label`; a gold task's consensus is its gold label, with confidence 1.
+        labels: all labels that could be chosen, where that is known: a label that nobody has chosen yet still
+            matters to how sure one is.
+
+    Returns:
+        Result. Confidence is a share of (weighted) votes for majority, wawa and zbs; for the models it is the
+        posterior probability, tempered because workers share mistakes (`dependence`).
+
+    Raises:
+        BadVotes: a column is missing, or the method is unknown.
+    """
+    if method not in _FITS:
+        raise BadVotes(f"unknown method {method!r} (known: {', '.join(METHODS)})")
+    votes = clean_votes(frame, gold, labels)
+    if method == "dawid_skene" and not fits_in_memory(votes):
+        raise BadVotes(
+            f"dawid_skene: confusion tables of {len(votes.workers)} workers x {len(votes.labels)} labels, or "
+            f"{len(votes.tasks)} tasks x labels, are too large; use auto or one_coin"
+        )
+    fit = _FITS[method](votes)
+    alike = likeness(votes, fit)
+    posterior = fit.blind.tempered(alike).clamped(votes)
+    return Result(votes, fit, posterior, _summary(votes, fit, alike))
+
+
+def _summary(votes: Votes, fit: Fit, alike: float) -> dict[str, Any]:
+    warnings = list(votes.warnings)
+    if not fit.converged:
+        warnings.append(f"{fit.method} had not come to rest after {fit.iterations} passes")
+    disagreement = fit.notes.get("disagreement", 0.0)
+    if isinstance(disagreement, float) and disagreement > MUCH_DISAGREEMENT:
+        warnings.append(
+            f"the models disagree on {disagreement:.0%} of the tasks; gold would tell who is right"
+        )
+    silent = int((votes.per_task == 0).sum())
+    if silent:
+        warnings.append(f"{silent} tasks have only abstentions: their label is a guess")
+    if len(votes.labels) == 1:
+        warnings.append("only one label was ever chosen: confidence says nothing")
+    if not len(votes.tasks):
+        warnings.append("there is no usable vote")
+    return {
+        "tasks": len(votes.tasks),
+        "votes_read": votes.read,
+        "votes_used": int(votes.given.sum()),
+        "abstained": votes.abstained,
+        "dropped": dict(votes.dropped),
+        "method": fit.method,
+        "workers": len(votes.workers),
+        "labels": len(votes.labels),
+        "gold": int((votes.gold >= 0).sum()),
+        "iterations": fit.iterations,
+        "converged": fit.converged,
+        "likeness": fit.notes.get("likeness", alike),
+        "warnings": warnings,
+    }

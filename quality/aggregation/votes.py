@@ -1,0 +1,226 @@
+"""Votes as compact integer codes, with every row that was left out counted.
+
+A frame of `task,worker,label` (any types) becomes three integer arrays sorted by task and worker, so that the
+order of rows changes nothing. Rules of the house:
+
+- an empty or missing task, worker or label drops the row (`missing_task`, ...);
+- the same worker on the same task twice: the last row counts (`repeated`);
+- `__unsure__` and `unsure` abstain: a vote that was given, no evidence;
+- `__none__` ("none of these") is a class like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+ABSTAIN = ("__unsure__", "unsure")
+COLUMNS = ("task", "worker", "label")
+
+Ints = np.ndarray
+
+
+class BadVotes(ValueError):
+    """Votes, gold or a method that cannot be used as asked; the message is one line for the user."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The distinct (task, label) pairs that got a vote (or are gold), sorted by task, then label.
+
+    `task`, `label`: int64[c]. `of_vote`: int64[n], the cell that each vote falls into. `first`: int64, where
+    each task's cells begin, for the tasks in `owners` (tasks whose every vote abstained have no cell).
+    """
+
+    task: Ints
+    label: Ints
+    of_vote: Ints
+    first: Ints
+    owners: Ints
+
+
+@dataclass(frozen=True)
+class Votes:
+    """Clean votes. T tasks, W workers, K labels, n votes that are evidence.
+
+    `tasks`, `workers`, `labels`: the names, sorted as text. `task`, `worker`, `label`: int64[n] codes into
+    them, sorted by task, then worker. `given`: int64[T], votes per task, abstentions included;
+    `worker_given`: int64[W], likewise. `gold`: int64[T], the known label or -1.
+    """
+
+    tasks: np.ndarray
+    workers: np.ndarray
+    labels: np.ndarray
+    task: Ints
+    worker: Ints
+    label: Ints
+    given: Ints
+    worker_given: Ints
+    gold: Ints
+    read: int
+    abstained: int
+    dropped: dict[str, int]
+    warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def cells(self) -> Cells:
+        k = max(len(self.labels), 1)
+        keys = self.task * k + self.label
+        known = np.flatnonzero(self.gold >= 0)
+        unique, inverse = np.unique(np.concatenate([keys, known * k + self.gold[known]]), return_inverse=True)
+        task, label = unique // k, unique % k
+        first = np.flatnonzero(np.r_[True, task[1:] != task[:-1]]) if len(task) else np.zeros(0, np.int64)
+        return Cells(task, label, inverse[: len(keys)], first, task[first])
+
+    @cached_property
+    def per_worker(self) -> Ints:
+        """int64[W]: votes of each worker that are evidence."""
+        return np.bincount(self.worker, minlength=len(self.workers))
+
+    @cached_property
+    def per_task(self) -> Ints:
+        """int64[T]: votes of each task that are evidence."""
+        return np.bincount(self.task, minlength=len(self.tasks))
+
+    @property
+    def on_gold(self) -> np.ndarray:
+        """bool[n]: votes on tasks whose label is known."""
+        return self.gold[self.task] >= 0
+
+    def only(self, keep: np.ndarray) -> Votes:
+        """The same tasks, workers and labels with a part of the evidence (`keep`: bool[n])."""
+        task, worker, label = self.task[keep], self.worker[keep], self.label[keep]
+        return Votes(
+            self.tasks, self.workers, self.labels, task, worker, label, self.given, self.worker_given,
+            self.gold, self.read, self.abstained, self.dropped, self.warnings,
+        )  # fmt: skip
+
+
+def clean_votes(
+    frame: pd.DataFrame, gold: pd.DataFrame | None = None, labels: Iterable[str] | None = None
+) -> Votes:
+    """Turn a frame of votes (and a frame `task,label` of known answers) into codes.
+
+    Args:
+        frame: columns `task` (or `item`, `image`), `worker`, `label`; others are ignored.
+        gold: columns `task` (or `item`, `image`), `label`. Gold for tasks without a vote is left aside.
+        labels: further labels that a worker could have chosen, though nobody did.
+
+    Raises:
+        BadVotes: a column is missing.
+    """
+    frame = _with_task(frame, COLUMNS, "votes")
+    codes, names, dropped = _code_columns(frame)
+    task, worker, label = codes["task"], codes["worker"], codes["label"]
+    good = (task >= 0) & (worker >= 0) & (label >= 0)
+    task, worker, label = task[good], worker[good], label[good]
+
+    order = np.argsort(task * max(len(names["worker"]), 1) + worker, kind="stable")
+    task, worker, label = task[order], worker[order], label[order]
+    last = np.ones(len(task), bool)
+    last[:-1] = (task[1:] != task[:-1]) | (worker[1:] != worker[:-1])
+    if not last.all():
+        dropped["repeated"] = int((~last).sum())
+        task, worker, label = task[last], worker[last], label[last]
+
+    task, tasks = _compact(task, names["task"])
+    worker, workers = _compact(worker, names["worker"])
+    known, notes = _clean_gold(gold, tasks)
+    abstains = np.isin(names["label"], ABSTAIN)
+    evidence = ~abstains[label]
+    wanted = set(names["label"][np.unique(label[evidence])]) | set(known.values())
+    wanted |= {str(x) for x in labels or ()} - set(ABSTAIN)
+    all_labels = np.array(sorted(wanted), dtype=object)
+    new_code = {name: i for i, name in enumerate(all_labels)}
+    recode = np.array([new_code.get(name, -1) for name in names["label"]], dtype=np.int64)
+    gold_code = np.full(len(tasks), -1, np.int64)
+    for position, name in known.items():
+        gold_code[position] = new_code[name]
+    return Votes(
+        tasks, workers, all_labels,
+        task[evidence], worker[evidence], recode[label[evidence]] if len(label) else label,
+        np.bincount(task, minlength=len(tasks)), np.bincount(worker, minlength=len(workers)),
+        gold_code, len(frame), int((~evidence).sum()), dropped, tuple(notes),
+    )  # fmt: skip
+
+
+def _with_task(frame: pd.DataFrame, need: tuple[str, ...], what: str) -> pd.DataFrame:
+    if "task" not in frame.columns:
+        for other in ("item", "image"):
+            if other in frame.columns:
+                frame = frame.rename(columns={other: "task"})
+                break
+    missing = [column for column in need if column not in frame.columns]
+    if missing:
+        there = ", ".join(map(str, frame.columns)) or "none"
+        raise BadVotes(f"{what}: no column {', '.join(missing)} (columns there: {there})")
+    return frame[list(need)]
+
+
+def _code_columns(frame: pd.DataFrame) -> tuple[dict[str, Ints], dict[str, np.ndarray], dict[str, int]]:
+    codes, names, dropped = {}, {}, {}
+    alive = np.ones(len(frame), bool)
+    for column in frame.columns:
+        codes[column], names[column] = _text_codes(frame[column])
+        bad = alive & (codes[column] < 0)
+        if bad.any():
+            dropped[f"missing_{column}"] = int(bad.sum())
+            alive &= ~bad
+    return codes, names, dropped
+
+
+def _text_codes(column: pd.Series) -> tuple[Ints, np.ndarray]:
+    """Codes into the sorted distinct texts; -1 where the cell is missing or blank."""
+    codes, values = pd.factorize(column, use_na_sentinel=True)
+    texts = [_text(value) for value in values]
+    names = np.array(sorted({text for text in texts if text}), dtype=object)
+    position = {name: i for i, name in enumerate(names)}
+    recode = np.array([position.get(text, -1) for text in texts] + [-1], dtype=np.int64)
+    return recode[codes], names
+
+
+def _text(value: object) -> str:
+    # A column of whole numbers with a gap is read as floats by pandas: 7.0 is still the id 7.
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    text = str(value)
+    return text if text.strip() else ""
+
+
+def _compact(codes: Ints, names: np.ndarray) -> tuple[Ints, np.ndarray]:
+    """Drop the names that no code uses; order is kept."""
+    used = np.zeros(len(names), bool)
+    used[codes] = True
+    return (np.cumsum(used) - 1)[codes] if len(codes) else codes, names[used]
+
+
+def _clean_gold(gold: pd.DataFrame | None, tasks: np.ndarray) -> tuple[dict[int, str], list[str]]:
+    """The known label (text) by task position, and what to tell the user."""
+    notes: list[str] = []
+    if gold is None:
+        return {}, notes
+    gold = _with_task(gold, ("task", "label"), "gold")
+    position = {name: i for i, name in enumerate(tasks)}
+    known: dict[int, str] = {}
+    aside = twice = empty = 0
+    for task, label in zip(gold["task"], gold["label"], strict=True):
+        name = "" if pd.isna(task) else _text(task)
+        answer = "" if pd.isna(label) else _text(label)
+        if not name or not answer or answer in ABSTAIN:
+            empty += 1
+        elif name not in position:
+            aside += 1
+        else:
+            twice += known.get(position[name], answer) != answer
+            known[position[name]] = answer
+    if aside:
+        notes.append(f"{aside} gold tasks have no vote and were left aside")
+    if twice:
+        notes.append(f"{twice} gold tasks were given two answers; the last row counts")
+    if empty:
+        notes.append(f"{empty} gold rows have no task or no definite label and were left out")
+    return known, notes
