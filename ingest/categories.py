@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ingest.tables import BadTable, read_table
 
+_COLUMNS = ("id", "name", "gloss", "parent", "synonyms")
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -41,18 +42,15 @@ def read_categories(path: str | os.PathLike[str]) -> list[CategoryRow]:
         BadCategories: see `check_categories`.
     """
     frame = read_table(path, ["id"])
-    for column in ("name", "gloss", "parent", "synonyms"):
+    for column in _COLUMNS:
         if column not in frame:
             frame[column] = ""
+    columns = [[str(cell).strip() for cell in frame[name]] for name in _COLUMNS]
     rows = [
         CategoryRow(
-            key=row.id.strip(),
-            name=row.name.strip() or row.id.strip(),
-            gloss=row.gloss.strip(),
-            parent=row.parent.strip(),
-            synonyms=tuple(s.strip() for s in row.synonyms.split("|") if s.strip()),
+            key, name or key, gloss, parent, tuple(s.strip() for s in synonyms.split("|") if s.strip())
         )
-        for row in frame[["id", "name", "gloss", "parent", "synonyms"]].itertuples(index=False)
+        for key, name, gloss, parent, synonyms in zip(*columns, strict=True)
     ]
     try:
         check_categories(rows)
@@ -71,7 +69,7 @@ def check_categories(rows: Iterable[CategoryRow]) -> None:
     for number, row in enumerate(rows, start=2):
         if not KEY.fullmatch(row.key):
             raise BadCategories(
-                f"row {number}: {row.key!r} is no category id (letters, digits and _ . - are allowed, up to 100)"
+                f"row {number}: {row.key!r} is no category id (letters, digits and _ . -, up to 100)"
             )
         if row.key in parents:
             raise BadCategories(f"row {number}: the id {row.key!r} stands there twice")
