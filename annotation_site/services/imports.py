@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -142,7 +142,7 @@ def _count(round: Round, votes: Sequence[Vote]) -> None:
     gold = set(Task.objects.filter(pk__in={v.task_id for v in votes}, gold=True).values_list("pk", flat=True))
     given: Counter[int] = Counter()
     on_gold: Counter[int] = Counter()
-    seconds: Counter[int] = Counter()
+    seconds: defaultdict[int, float] = defaultdict(float)
     for vote in votes:
         given[vote.worker_id] += 1
         on_gold[vote.worker_id] += vote.task_id in gold

@@ -1,0 +1,62 @@
+"""Who calls: a bearer token, or the session of a page (which must also send its CSRF token)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db.models import Q
+from django.http import HttpRequest
+from django.utils import timezone
+from ninja.errors import HttpError
+from ninja.security import APIKeyCookie, HttpBearer
+from ninja.utils import check_csrf
+
+from annotation_site.models import ApiToken, User
+
+
+def user_of_token(text: str) -> User | None:
+    """The active person behind a token, or None."""
+    if not 1 <= len(text) <= 200:
+        return None
+    row = ApiToken.objects.select_related("user__worker").filter(token_sha256=ApiToken.digest(text)).first()
+    if row is None or not row.user.is_active:
+        return None
+    now = timezone.now()
+    if row.last_used is None or now - row.last_used > timedelta(hours=1):  # not a write for every call
+        stale = Q(last_used=None) | Q(last_used__lt=now - timedelta(hours=1))
+        ApiToken.objects.filter(stale, pk=row.pk).update(last_used=now)
+    return row.user
+
+
+def caller(request: HttpRequest) -> User | None:
+    """Who asks for a page that programs read too (pictures): by bearer token, else by session."""
+    scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return user_of_token(text.strip())
+    return request.user if isinstance(request.user, User) else None
+
+
+class Token(HttpBearer):
+    """`Authorization: Bearer TOKEN`."""
+
+    def authenticate(self, request: HttpRequest, token: str) -> User | None:
+        """See `user_of_token`."""
+        return user_of_token(token)
+
+
+class Session(APIKeyCookie):
+    """The session cookie of a logged-in page."""
+
+    param_name = "sessionid"
+
+    def __call__(self, request: HttpRequest) -> User | None:
+        """The person of the session. Nobody logged in is 401, not a complaint about a CSRF token."""
+        if not isinstance(request.user, User):
+            return None
+        if check_csrf(request):
+            raise HttpError(403, "The CSRF token is missing or old: load the page again.")
+        return request.user
+
+    def authenticate(self, request: HttpRequest, key: str | None) -> User | None:
+        """Not used: `__call__` decides."""
+        return None

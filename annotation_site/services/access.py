@@ -1,0 +1,40 @@
+"""What a person may label and see."""
+
+from __future__ import annotations
+
+from django.db.models import Q, QuerySet
+from django.http import Http404
+
+from annotation_site.models import Role, Round, User
+from annotation_site.services.refusals import NotAllowed
+from ingest.models import Dataset
+
+LABELLERS = (Role.ANNOTATOR, Role.REVIEWER, Role.CURATOR)
+LOOKERS = (Role.REVIEWER, Role.CURATOR, Role.RESEARCHER)
+
+
+def datasets_for(user: User, *roles: str) -> QuerySet[Dataset]:
+    """The datasets in which this person has one of `roles`."""
+    if not user.is_active:
+        return Dataset.objects.none()
+    if user.is_superuser:
+        return Dataset.objects.all()
+    own = user.memberships.filter(role__in=roles)
+    if own.filter(dataset=None).exists():
+        return Dataset.objects.all()
+    return Dataset.objects.filter(Q(pk__in=own.values("dataset")))
+
+
+def round_for_labelling(user: User, round_id: int) -> Round:
+    """The round, for somebody who may vote in it.
+
+    Raises:
+        Http404: there is none.
+        NotAllowed: the person has no role that votes in its dataset.
+    """
+    round = Round.objects.select_related("dataset").filter(pk=round_id).first()
+    if round is None:
+        raise Http404(f"There is no round {round_id}.")
+    if not user.has_role(round.dataset, *LABELLERS):
+        raise NotAllowed("Your account may not label this dataset. Ask the person who runs it.")
+    return round

@@ -1,0 +1,46 @@
+"""Logging in by password, slowed down where somebody is guessing."""
+
+from __future__ import annotations
+
+import hashlib
+
+from django.contrib.auth import authenticate
+from django.core.cache import cache
+from django.http import HttpRequest
+
+from annotation_site.models import User
+from annotation_site.services.refusals import Refusal
+
+TRIES = 10
+"""Wrong passwords for one name from one address before a pause."""
+PAUSE = 15 * 60
+"""Seconds until the count starts over."""
+
+
+class WrongPassword(Refusal):
+    """No such name, or not its password: which of the two is not said (401)."""
+
+
+class TooManyTries(Refusal):
+    """A pause after `TRIES` wrong passwords; the right one is refused too (429)."""
+
+
+def check_password(request: HttpRequest, username: str, password: str) -> User:
+    """The person with this name and password.
+
+    Raises:
+        WrongPassword, TooManyTries: see there.
+    """
+    address = request.META.get("REMOTE_ADDR", "")
+    slot = "login:" + hashlib.sha256(f"{username.casefold()}\n{address}".encode()).hexdigest()
+    if cache.get(slot, 0) >= TRIES:
+        raise TooManyTries("Too many wrong passwords. Wait a quarter of an hour, then try again.")
+    user = (
+        None if "\x00" in username + password else authenticate(request, username=username, password=password)
+    )
+    if not isinstance(user, User):
+        cache.add(slot, 0, PAUSE)
+        cache.incr(slot)
+        raise WrongPassword("This user name and password do not go together.")
+    cache.delete(slot)
+    return user

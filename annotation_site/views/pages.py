@@ -1,0 +1,114 @@
+"""The first page, one's own figures, and the sign of life."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.contrib.auth.decorators import login_required
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.urls import NoReverseMatch, reverse
+from django.views.decorators.http import require_safe
+
+from annotation_site.models import Participation, Round, User
+from annotation_site.services.access import LABELLERS, LOOKERS, datasets_for
+from annotation_site.services.accounts import worker_of
+from ingest.models import Dataset
+
+
+@dataclass(frozen=True)
+class OpenRound:
+    """A round as an annotator sees it: nothing of others' answers."""
+
+    round: Round
+    own_votes: int
+
+    @property
+    def most(self) -> int:
+        """Pictures that one person can answer here."""
+        return self.round.tasks_total
+
+
+@dataclass(frozen=True)
+class DatasetLine:
+    """A dataset on the first page, with its kept figures."""
+
+    dataset: Dataset
+    url: str
+    rounds_open: int
+    tasks: int
+    settled: int
+
+
+@login_required
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    """Rounds to label in, and for those who look after datasets, the datasets."""
+    assert isinstance(request.user, User)
+    return render(
+        request,
+        "annotation_site/home.html",
+        {"rounds": _open_rounds(request.user), "datasets": _dataset_lines(request.user)},
+    )
+
+
+def _open_rounds(user: User) -> list[OpenRound]:
+    rounds = Round.objects.filter(dataset__in=datasets_for(user, *LABELLERS), state=Round.State.OPEN)
+    worker = worker_of(user)
+    own = dict(Participation.objects.filter(worker=worker, round__in=rounds).values_list("round_id", "votes"))
+    return [OpenRound(r, own.get(r.pk, 0)) for r in rounds.select_related("dataset").order_by("-pk")]
+
+
+def _dataset_lines(user: User) -> list[DatasetLine]:
+    datasets = datasets_for(user, *LOOKERS).prefetch_related("rounds")
+    return [_dataset_line(dataset, dataset.rounds.all()) for dataset in datasets]
+
+
+def _dataset_line(dataset: Dataset, rounds: Iterable[Round]) -> DatasetLine:
+    try:
+        url = reverse("dataset", args=[dataset.name])
+    except NoReverseMatch:
+        url = ""
+    rounds = list(rounds)
+    return DatasetLine(
+        dataset,
+        url,
+        rounds_open=sum(r.state == Round.State.OPEN for r in rounds),
+        tasks=sum(r.tasks_total for r in rounds),
+        settled=sum(r.tasks_settled for r in rounds),
+    )
+
+
+@login_required
+@require_safe
+def me(request: HttpRequest) -> HttpResponse:
+    """One's own votes, pace and rounds."""
+    assert isinstance(request.user, User)
+    parts = list(
+        Participation.objects.filter(worker=worker_of(request.user), votes__gt=0)
+        .select_related("round__dataset")
+        .order_by("-last_vote")
+    )
+    votes = sum(part.votes for part in parts)
+    seconds = sum(part.seconds for part in parts)
+    pace = 60 * votes / seconds if seconds else None
+    context = {
+        "parts": parts,
+        "votes": votes,
+        "pace": pace,
+        "roles": request.user.memberships.select_related("dataset"),
+    }
+    return render(request, "annotation_site/me.html", context)
+
+
+@require_safe
+def healthz(request: HttpRequest) -> HttpResponse:
+    """200 while the site and its database answer."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return JsonResponse({"status": "the database does not answer"}, status=503)
+    return JsonResponse({"status": "ok"})
