@@ -1,5 +1,17 @@
 """Pages of this stage; the table in annotation_site/urls.py includes them."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from quality.views import images, rounds, workers
+
+urlpatterns = [
+    path("d/<slug:name>/rounds/", rounds.round_list, name="rounds"),
+    path("d/<slug:name>/rounds/<int:pk>", rounds.round_detail, name="round"),
+    path("d/<slug:name>/rounds/<int:pk>/settle", rounds.settle, name="round_settle"),
+    path("d/<slug:name>/rounds/<int:pk>/close", rounds.close, name="round_close"),
+    path("d/<slug:name>/review/", images.review, name="review"),
+    path("d/<slug:name>/images/<str:sha>", images.image, name="image"),
+    path("d/<slug:name>/workers/", workers.worker_list, name="workers"),
+    path("d/<slug:name>/workers/<path:code>/suspend", workers.suspend, name="worker_suspend"),
+    path("d/<slug:name>/workers/<path:code>", workers.worker_detail, name="worker"),
+]

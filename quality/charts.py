@@ -1,0 +1,166 @@
+"""Small charts as inline SVG text, from plain numbers.
+
+Widths are percentages: a chart fills whatever holds it while its text keeps its size. Colours come from the
+page's stylesheet (`--accent`, `--line`, `--muted`, `--ok`, `--warn`, `--bad`), with a fallback for pages that
+stand alone. Every chart says in words what it shows. Counts are drawn from zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import NamedTuple
+
+COLOURS = {
+    "accent": "var(--accent, #2457c5)",
+    "ok": "var(--ok, #1a7f4b)",
+    "warn": "var(--warn, #9a6700)",
+    "bad": "var(--bad, #b42318)",
+    "line": "var(--line, #d4d4d4)",
+    "muted": "var(--muted, #6b6b6b)",
+}
+THICK = 10
+"""Height of a horizontal bar in pixels."""
+
+
+class Bar(NamedTuple):
+    """One row of a bar chart: `value` sets the length, `text` is written after the bar."""
+
+    label: str
+    value: float
+    text: str
+    colour: str = "accent"
+
+
+class Part(NamedTuple):
+    """One part of a whole: a count and the word for it."""
+
+    label: str
+    count: int
+    colour: str
+
+
+def bars(
+    rows: Sequence[Bar], *, title: str, most: float | None = None, label_width: str = "minmax(4rem, 11rem)"
+) -> str:
+    """Horizontal bars from zero, each with its label before and its figure after it.
+
+    Args:
+        title: what the chart shows, for those who do not see it.
+        most: the value of a full-length bar; the largest value where not given.
+        label_width: a CSS column width for the labels.
+    """
+    top = most if most is not None else max((row.value for row in rows), default=0)
+    columns = f"{label_width} minmax(3rem,1fr) max-content"
+    layout = f"display:grid;grid-template-columns:{columns};gap:4px 12px;align-items:center"
+    cells = []
+    for row in rows:
+        share = _share(row.value, top)
+        cells.append(
+            f'<span style="overflow-wrap:anywhere">{escape(row.label)}</span>'
+            f'<svg width="100%" height="{THICK}" aria-hidden="true">'
+            f'<rect width="{share:.2f}%" height="{THICK}" fill="{COLOURS[row.colour]}"/></svg>'
+            f'<span style="font-variant-numeric:tabular-nums;text-align:right">{escape(row.text)}</span>'
+        )
+    label = f'role="group" aria-label="{escape(title)}"'
+    return f'<div class="chart" {label} style="{layout}">{"".join(cells)}</div>'
+
+
+def progress(parts: Sequence[Part], *, title: str) -> str:
+    """One bar parted by counts; each part is named with its count below, a square of its colour before it."""
+    total = sum(part.count for part in parts)
+    x, rects, names = 0.0, [], []
+    for part in parts:
+        share = _share(part.count, total)
+        colour = COLOURS[part.colour]
+        if part.count:
+            rects.append(f'<rect x="{x:.3f}%" width="{share:.3f}%" height="16" fill="{colour}"/>')
+        x += share
+        names.append(
+            '<span style="white-space:nowrap"><svg width="10" height="10" aria-hidden="true">'
+            f'<rect width="10" height="10" fill="{colour}"/></svg> {part.count:,} {escape(part.label)}</span>'
+        )
+    svg = _svg(rects, 16, title)
+    words = f'<div style="display:flex;flex-wrap:wrap;gap:4px 16px;margin-top:8px">{"".join(names)}</div>'
+    return f'<div class="chart">{svg}{words}</div>'
+
+
+def histogram(
+    counts: Sequence[int], edges: Sequence[float], *, title: str, unit: str = "%", height: int = 120
+) -> str:
+    """Upright bars: `counts[i]` things between `edges[i]` and `edges[i + 1]`.
+
+    Each bar carries its count; the edges stand under the axis, with `unit` at the last.
+
+    Raises:
+        ValueError: there must be one more edge than counts.
+    """
+    if len(edges) != len(counts) + 1:
+        raise ValueError(f"{len(counts)} counts need {len(counts) + 1} edges; got {len(edges)}")
+    top, step, base = max(counts, default=0), 100 / max(len(counts), 1), height - 20
+    room = base - 18
+    parts = []
+    for place, count in enumerate(counts):
+        x, tall = place * step, room * count / top if top else 0.0
+        if count:
+            parts.append(
+                f'<rect x="{x + step * 0.08:.3f}%" y="{base - tall:.1f}" width="{step * 0.84:.3f}%" '
+                f'height="{max(tall, 1):.1f}" fill="{COLOURS["accent"]}"/>'
+            )
+        parts.append(_text(x + step / 2, base - tall - 5, f"{count:,}" if count else "", "middle"))
+    parts.append(f'<line x1="0" x2="100%" y1="{base}" y2="{base}" stroke="{COLOURS["line"]}"/>')
+    for place, edge in enumerate(edges):
+        anchor = "start" if place == 0 else "end" if place == len(counts) else "middle"
+        word = f"{edge:g}{unit if place == len(counts) else ''}"
+        parts.append(_text(place * step, height - 4, word, anchor, muted=True))
+    return _svg(parts, height, title)
+
+
+def interval(
+    value: float, lo: float, hi: float, *, title: str, chance: float | None = None, colour: str = "accent"
+) -> str:
+    """A fraction on a line from 0 to 1: a dot at `value`, a band from `lo` to `hi`, a tick at `chance`."""
+    value, lo, hi = (min(1.0, max(0.0, number)) for number in (value, lo, hi))
+    # Two pixels at each end, so that a dot at 0 or 1 is whole.
+    parts = [
+        f'<line x1="0" x2="100%" y1="8" y2="8" stroke="{COLOURS["line"]}"/>',
+        f'<rect x="{100 * lo:.2f}%" y="5" width="{100 * (hi - lo):.2f}%" height="6" fill="{COLOURS[colour]}" '
+        'opacity="0.35"/>',
+    ]
+    if chance is not None:
+        at = f"{100 * chance:.2f}%"
+        parts.append(f'<line x1="{at}" x2="{at}" y1="2" y2="14" stroke="{COLOURS["muted"]}"/>')
+    parts.append(f'<circle cx="{100 * value:.2f}%" cy="8" r="4" fill="{COLOURS[colour]}"/>')
+    return _svg(parts, 16, title)
+
+
+def posterior(likely: Iterable[tuple[str, float]], *, title: str, shown: int = 3) -> str:
+    """The likeliest labels as bars in percent; what is left out is one row, so that the rows sum to 100."""
+    ordered = sorted(likely, key=lambda pair: (-pair[1], pair[0]))
+    rows = [Bar(label, p, f"{100 * p:.0f}%") for label, p in ordered[:shown]]
+    rest = sum(p for _, p in ordered[shown:])
+    if rest >= 0.005:
+        rows.append(Bar(f"{len(ordered) - shown} more", rest, f"{100 * rest:.0f}%", "muted"))
+    return bars(rows, title=title, most=1.0, label_width="minmax(3rem, 6rem)")
+
+
+def _share(value: float, top: float) -> float:
+    """Percent of `top`, within 0 and 100."""
+    return 100 * max(0.0, min(1.0, value / top)) if top > 0 else 0.0
+
+
+def _text(x: float, y: float, words: str, anchor: str, muted: bool = False) -> str:
+    if not words:
+        return ""
+    colour = f'class="muted" fill="{COLOURS["muted"]}"' if muted else 'fill="currentColor"'
+    return (
+        f'<text x="{x:.3f}%" y="{y:.1f}" text-anchor="{anchor}" font-size="12" {colour}>'
+        f"{escape(words)}</text>"
+    )
+
+
+def _svg(parts: Iterable[str], height: int, title: str) -> str:
+    return (
+        f'<svg width="100%" height="{height}" role="img" aria-label="{escape(title)}" '
+        f'style="display:block;overflow:visible;font-variant-numeric:tabular-nums">{"".join(parts)}</svg>'
+    )

@@ -1,0 +1,224 @@
+"""One quality-control pass over a round: votes in; consensus, skills and further requests out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from django.db.models.functions import Coalesce
+
+from annotation_site.models import NO, YES, Round, Task
+from annotation_site.services.locking import short_write
+from annotation_site.services.rounds import request_votes, settle_tasks
+from annotation_site.services.tables import votes_table
+from ingest.models import Dataset
+from quality.aggregation import aggregate
+from quality.agreement import accuracy_interval
+from quality.models import Consensus, QCPass, WorkerSkill
+from quality.services.known import settled_references
+from quality.services.stored import (
+    ABSTAIN,
+    CHUNK,
+    Answers,
+    as_answer,
+    category_keys,
+    known_labels,
+    read_tasks,
+    slices,
+    write_consensus,
+    write_skills,
+)
+from quality.stopping import ASK_AGAIN, EXHAUSTED, SETTLED, decide
+
+FIGURES = ("method", "votes", "settled", "exhausted", "asked_again", "votes_asked", "mean_confidence")
+
+
+class ImageConsensus(NamedTuple):
+    """What the rounds say about one picture; `posterior` maps labels to probabilities of at least 0.0005."""
+
+    image_id: int
+    label: str
+    confidence: float
+    votes: int
+    posterior: dict[str, float]
+    round_id: int
+
+
+@dataclass(frozen=True)
+class PassReport:
+    """A pass and what is derived from it, as `aggregate --json` prints it."""
+
+    qc_pass: QCPass
+    tasks: int
+    workers_flagged: int
+    estimated_label_accuracy: dict[str, Any] | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data; counts describe the round after the pass."""
+        made = self.qc_pass
+        return {
+            "round": made.round_id,
+            "method": made.method,
+            "votes": made.votes,
+            "tasks": self.tasks,
+            "settled": made.settled,
+            "exhausted": made.exhausted,
+            "asked_again": made.asked_again,
+            "votes_asked": made.votes_asked,
+            "mean_confidence": made.mean_confidence,
+            "estimated_label_accuracy": self.estimated_label_accuracy,
+            "workers_flagged": self.workers_flagged,
+        }
+
+
+def aggregate_round(round: Round, method: str = "auto") -> QCPass:
+    """Compute the round's consensus anew and decide which tasks settle and which get more votes.
+
+    1. Read the counted votes and the tasks. Votes that arrive later wait for the next pass.
+    2. Compute, outside any transaction: a pure function of the votes, gold and the round's parameters.
+    3. Write Consensus and WorkerSkill rows in chunks. A pass that is killed here is repaired by the next one.
+    4. Settle, exhaust, or ask for more votes, through the labelling site.
+    5. Record the pass, unless nothing has changed since the last one.
+    """
+    votes = votes_table(round)
+    tasks = read_tasks(round)
+    voted = tasks[np.isin(tasks["id"], votes["task"].to_numpy(np.int64))]
+    known = known_labels(round, voted)
+    gold = pd.DataFrame({"task": [str(t) for t in known], "label": list(known.values())}, dtype=object)
+    choices = [label for label in round.choices() if label not in ABSTAIN]
+    result = aggregate(votes, method=method, gold=gold, labels=choices)
+    answers = Answers.of(result, votes)
+    write_consensus(round, answers)
+    write_skills(round, result)
+    given = np.bincount(np.searchsorted(tasks["id"], votes["task"].to_numpy(np.int64)), minlength=len(tasks))
+    asked = _act(round, tasks, given, answers)
+    confidence = answers.table["confidence"]
+    return _record(
+        round,
+        method=str(result.summary["method"]),
+        votes=len(votes),
+        asked_again=asked.tasks,
+        votes_asked=asked.votes,
+        mean_confidence=float(np.round(confidence.mean(), 6)) if len(confidence) else None,
+    )
+
+
+class _Asked(NamedTuple):
+    """Tasks that have their least votes and stay unsure, and how many more votes they wait for."""
+
+    tasks: int
+    votes: int
+
+
+def _act(round: Round, tasks: np.ndarray, given: np.ndarray, answers: Answers) -> _Asked:
+    """Settle, exhaust and ask again; `given`: int64[n], counted votes of each task when they were read.
+
+    Audited tasks are settled only with the votes they were given at the start, which is the most. Gold is
+    settled by its known answer and never asked again. A task that was exhausted settles after all where new
+    evidence on the workers makes it sure; a settled one stays settled.
+    """
+    confidence = np.full(len(tasks), np.nan)
+    confidence[np.searchsorted(tasks["id"], answers.tasks)] = answers.table["confidence"].to_numpy(float)
+    least = np.where(tasks["audit"], np.minimum(tasks["wanted"], round.votes_max), round.votes_min)
+    state, ask = decide(confidence, given, least, round.votes_max, round.confidence)
+    known = np.isin(tasks["id"], list(known_labels(round, tasks[tasks["gold"]])))
+    is_open, plain = tasks["state"] == Task.State.OPEN, ~tasks["gold"]
+    unsettled = is_open | (tasks["state"] == Task.State.EXHAUSTED)
+    settled = (plain & unsettled & (state == SETTLED)) | (is_open & known)
+    exhausted = plain & is_open & (state == EXHAUSTED)
+    settle_tasks(round, tasks["id"][settled].tolist(), tasks["id"][exhausted].tolist())
+    if round.state == Round.State.CLOSED:
+        return _Asked(0, 0)
+    again = plain & is_open & (state == ASK_AGAIN)
+    total = given + ask
+    raised = again & (total > tasks["wanted"])
+    request_votes(round, dict(zip(tasks["id"][raised].tolist(), total[raised].tolist(), strict=True)))
+    unsure = again & (given >= least)
+    waiting = np.maximum(total, tasks["wanted"]) - given
+    return _Asked(int(unsure.sum()), int(waiting[unsure].sum()))
+
+
+def _record(round: Round, **figures: Any) -> QCPass:
+    """Keep the pass. One that found nothing new is the last one again."""
+    with short_write():
+        now = Round.objects.select_for_update(no_key=True).get(pk=round.pk)
+        figures |= {"settled": now.tasks_settled, "exhausted": now.tasks_exhausted}
+        last = now.qc_passes.order_by("-number").first()
+        if last and all(getattr(last, name) == figures[name] for name in FIGURES):
+            return last
+        return QCPass.objects.create(round=now, number=last.number + 1 if last else 1, **figures)
+
+
+def pass_report(qc_pass: QCPass) -> PassReport:
+    """What `aggregate --json` prints about a pass."""
+    round = Round.objects.get(pk=qc_pass.round_id)
+    flagged = WorkerSkill.objects.filter(round=round).exclude(flags="").count()
+    return PassReport(qc_pass, round.tasks_total, flagged, estimated_accuracy(round))
+
+
+def estimated_accuracy(round: Round) -> dict[str, Any] | None:
+    """Share of the round's consensus that the references confirm, with a 95% Wilson interval; None without.
+
+    Tasks with a known (gold) answer are left out: their consensus is that answer.
+    """
+    references = settled_references(round.dataset)
+    tasks = read_tasks(round)
+    tasks = tasks[tasks["state"] != Task.State.WITHDRAWN]
+    tasks = tasks[np.isin(tasks["image"], np.fromiter(references, np.int64, len(references)))]
+    known, keys = known_labels(round, tasks), category_keys(round)
+    truth = {
+        int(task["id"]): as_answer(round, references[int(task["image"])], keys.get(int(task["category"]), ""))
+        for task in tasks
+        if int(task["id"]) not in known
+    }
+    right = total = 0
+    for chunk in slices(truth):
+        for task_id, label in Consensus.objects.filter(task_id__in=chunk).values_list("task_id", "label"):
+            total += 1
+            right += truth[task_id] == label
+    if not total:
+        return None
+    lo, hi = accuracy_interval(right, total)
+    return {"value": right / total, "lo": lo, "hi": hi, "n": total, "basis": "references"}
+
+
+def consensus_by_image(dataset: Dataset) -> Iterator[ImageConsensus]:
+    """One row for each labelled picture, by the id of its group's representative, in order of that id.
+
+    The newest round that says something wins. A classify round says its consensus; a verify round's `yes`
+    says the proposed category (the surest, if several), and its `no` takes that category away from older
+    rounds. After a `yes`, `posterior` holds the proposed category alone; the rest of the probability belongs
+    to no label. Withdrawn tasks say nothing.
+    """
+    rows = (
+        Consensus.objects.filter(task__round__dataset=dataset)
+        .exclude(task__state=Task.State.WITHDRAWN)
+        .annotate(stands=Coalesce("task__image__group__representative_id", "task__image_id"))
+        .order_by("stands", "-task__round_id", "-confidence", "task_id")
+        .values_list(
+            "stands", "task__round_id", "task__category__key", "label", "confidence", "votes", "posterior"
+        )
+    )
+    for image_id, said in groupby(rows.iterator(CHUNK), key=lambda row: row[0]):
+        answer = _newest(image_id, (row[1:] for row in said))
+        if answer is not None:
+            yield answer
+
+
+def _newest(image_id: int, said: Iterable[tuple]) -> ImageConsensus | None:
+    """What the rows of one picture say together, the newest round first."""
+    refuted: set[str] = set()
+    for round_id, proposed, label, confidence, votes, posterior in said:
+        if proposed is None:
+            if label in refuted:
+                return None
+            return ImageConsensus(image_id, label, confidence, votes, posterior, round_id)
+        if label == YES and proposed not in refuted:
+            return ImageConsensus(image_id, proposed, confidence, votes, {proposed: confidence}, round_id)
+        if label == NO:
+            refuted.add(proposed)
+    return None

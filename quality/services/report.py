@@ -1,0 +1,175 @@
+"""The numbers that quality's pages show: each question a few queries, whatever the size of a page."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from django.db.models import Count, Exists, F, OuterRef, Q, Sum
+
+from annotation_site.models import NO, NONE, YES, Round, Task, Vote, Worker
+from annotation_site.services.tables import votes_table
+from ingest.models import Dataset
+from quality.agreement import krippendorff_alpha
+from quality.models import Consensus, Gold
+
+SAMPLE = 50_000
+"""Rows that a chart is drawn from. Task ids are dealt at random, so the first ones are a random sample."""
+EDGES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+Answer = Vote.Answer
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts between edges; `sampled` says that they come from a random sample of the rows."""
+
+    counts: list[int]
+    edges: Sequence[float]
+    sampled: bool
+
+    @property
+    def total(self) -> int:
+        """Things counted."""
+        return sum(self.counts)
+
+
+def funnel(dataset: Dataset) -> dict[str, int]:
+    """How far the labels are: pictures asked about, labelled (a consensus stands), settled and unsure.
+
+    With one classify round these are its kept counters; with several, pictures are counted once.
+    """
+    rounds = list(dataset.rounds.all())
+    tasks = Task.objects.filter(round__dataset=dataset).exclude(state=Task.State.WITHDRAWN)
+    labelled = Consensus.objects.filter(task__in=tasks)
+    if len(rounds) == 1 and rounds[0].question == Round.Question.CLASSIFY:
+        return {
+            "asked": rounds[0].tasks_total,
+            "labelled": labelled.count(),
+            "settled": rounds[0].tasks_settled,
+            "unsure": rounds[0].tasks_exhausted,
+        }
+    settled = tasks.filter(state=Task.State.SETTLED)
+    elsewhere = Exists(settled.filter(image=OuterRef("image")))
+    unsure = tasks.filter(state=Task.State.EXHAUSTED).exclude(elsewhere)
+    return {
+        "asked": tasks.values("image").distinct().count(),
+        "labelled": labelled.values("task__image").distinct().count(),
+        "settled": settled.values("image").distinct().count(),
+        "unsure": unsure.values("image").distinct().count(),
+    }
+
+
+def category_counts(dataset: Dataset) -> list[dict[str, Any]]:
+    """Consensus of classify rounds by label, most frequent first: `label`, `name`, `images`, `settled`."""
+    names = dict(dataset.categories.values_list("key", "name"))
+    rows = (
+        Consensus.objects.filter(task__round__dataset=dataset, task__category=None)
+        .exclude(task__state=Task.State.WITHDRAWN)
+        .values("label")
+        .annotate(
+            images=Count("task__image", distinct=True),
+            settled=Count("task__image", distinct=True, filter=Q(task__state=Task.State.SETTLED)),
+        )
+        .order_by("-images", "label")
+    )
+    return [{**row, "name": names.get(row["label"], row["label"])} for row in rows]
+
+
+def confidence_histogram(round: Round) -> Histogram:
+    """Consensus of the round's tasks (gold left out) by confidence."""
+    held = Consensus.objects.filter(task__round=round, task__gold=False).order_by("task_id")
+    counts = [0] * (len(EDGES) - 1)
+    rows = held.values_list("confidence", flat=True)[: SAMPLE + 1]
+    seen = 0
+    for confidence in rows.iterator(5000):
+        seen += 1
+        counts[min(int(confidence * len(counts)), len(counts) - 1)] += 1
+    return Histogram(counts, EDGES, seen > SAMPLE)
+
+
+def agreement(round: Round) -> float | None:
+    """Krippendorff's alpha (nominal) over the round's votes; None where nothing can be compared."""
+    alpha = krippendorff_alpha(votes_table(round))
+    return None if math.isnan(alpha) else alpha
+
+
+def votes_by_label(task_ids: Iterable[int]) -> dict[int, list[tuple[str, int]]]:
+    """Task id -> (label, counted votes), the most frequent first."""
+    rows = (
+        Vote.objects.counted()
+        .filter(task_id__in=list(task_ids))
+        .values_list("task_id", "answer", "category__key")
+        .annotate(n=Count("id"))
+    )
+    told: dict[int, list[tuple[str, int]]] = defaultdict(list)
+    for task_id, answer, key, n in rows:
+        told[task_id].append((key or str(Answer(answer).label), n))
+    return {task_id: sorted(found, key=lambda pair: (-pair[1], pair[0])) for task_id, found in told.items()}
+
+
+def gold_right(round: Round, worker_ids: Iterable[int]) -> dict[int, tuple[int, int]]:
+    """Worker id -> (right, given) on tasks whose answer experts gave as gold. Unsure is not right."""
+    known = Gold.objects.filter(
+        dataset=round.dataset, image=OuterRef("task__image"), origin=Gold.Origin.EXPERT
+    )
+    rows = (
+        Vote.objects.counted()
+        .filter(Exists(known), task__round=round, worker_id__in=list(worker_ids))
+        .values_list("worker_id")
+        .annotate(right=Count("id", filter=agrees_with_consensus()), given=Count("id"))
+    )
+    return {worker_id: (right, given) for worker_id, right, given in rows}
+
+
+def agrees_with_consensus() -> Q:
+    """Votes that say what the task's consensus says (which on gold is the known answer)."""
+    return (
+        Q(answer=Answer.CATEGORY, category=F("task__consensus__category"))
+        | Q(answer=Answer.NONE, task__consensus__label=NONE)
+        | Q(answer=Answer.YES, task__consensus__label=YES)
+        | Q(answer=Answer.NO, task__consensus__label=NO)
+    )
+
+
+def worker_confusions(dataset: Dataset, worker: Worker, most: int = 10) -> list[tuple[str, str, int]]:
+    """(consensus, the worker's answer, how often) where they differ, the most frequent first."""
+    rows = (
+        Vote.objects.counted()
+        .filter(worker=worker, task__round__dataset=dataset, task__consensus__isnull=False)
+        .exclude(agrees_with_consensus())
+        .values_list("task__consensus__label", "answer", "category__key")
+        .annotate(n=Count("id"))
+        .order_by("-n", "task__consensus__label")[:most]
+    )
+    return [(truth, key or str(Answer(answer).label), n) for truth, answer, key, n in rows]
+
+
+def pace(dataset: Dataset, worker: Worker, most: int = 2000) -> dict[str, Any] | None:
+    """How long the worker's latest votes took: median seconds and a histogram. None without times."""
+    held = Vote.objects.filter(worker=worker, task__round__dataset=dataset, seconds__isnull=False)
+    seconds = list(held.order_by("-id").values_list("seconds", flat=True)[:most])
+    if not seconds:
+        return None
+    edges = (0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 60.0)
+    counts = [0] * (len(edges) - 1)
+    for value in seconds:
+        place = sum(value >= edge for edge in edges[1:-1])
+        counts[place] += 1
+    return {"median": median(seconds), "histogram": Histogram(counts, edges, False), "votes": len(seconds)}
+
+
+def round_votes(rounds: Iterable[Round]) -> dict[int, int]:
+    """Round id -> counted votes, from the participations' kept figures, in one query."""
+    rows = Round.objects.filter(pk__in=[r.pk for r in rounds]).annotate(n=Sum("participations__votes"))
+    return {pk: n or 0 for pk, n in rows.values_list("pk", "n")}
+
+
+def label_counts(round: Round, most: int = 30) -> list[tuple[str, int]]:
+    """(label, tasks) by the round's consensus, the most frequent first; from the sample where it is large."""
+    held = Consensus.objects.filter(task__round=round, task__gold=False).order_by("task_id")
+    counts = Counter(held.values_list("label", flat=True)[:SAMPLE].iterator(5000))
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:most]

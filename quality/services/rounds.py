@@ -1,0 +1,185 @@
+"""Opening a round: which images are asked about, which of them are gold, what is proposed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any
+
+from django.db.models import Exists, OuterRef
+
+from annotation_site.models import Round, Task
+from annotation_site.services import rounds as site_rounds
+from annotation_site.services.claims import MAX_BATCH
+from ingest.models import Candidate, Dataset, DuplicateGroup, Image
+from ingest.services.images import representatives, resolve_images
+from quality.models import Gold
+
+CHUNK = 2000
+"""Rows read at a time."""
+EVERY, UNLABELLED = "all", "unlabelled"
+
+
+class UnusableRound(ValueError):
+    """What was asked for makes no round; the message is one line for the user."""
+
+
+@dataclass(frozen=True)
+class RoundPlan:
+    """Who is asked how often. Rates and confidence are fractions, 0 to 1."""
+
+    votes_min: int = 3
+    votes_max: int = 9
+    confidence: float = 0.95
+    gold_rate: float = 0.0
+    audit_rate: float = 0.05
+    batch_size: int = 20
+    title: str = ""
+    instructions: str = ""
+    seed: int = 0
+
+    def check(self) -> None:
+        """Refuse numbers that make no sense.
+
+        Raises:
+            UnusableRound: with the number that is wrong.
+        """
+        if not 1 <= self.votes_min <= self.votes_max <= 1000:
+            raise UnusableRound(
+                f"votes must be 1 <= min <= max <= 1000; got min {self.votes_min}, max {self.votes_max}"
+            )
+        if not 0 < self.confidence < 1:
+            raise UnusableRound(f"the confidence must be between 0 and 1; got {self.confidence}")
+        if not 0 <= self.gold_rate <= 0.9:
+            raise UnusableRound(f"the gold rate must be from 0 to 0.9; got {self.gold_rate}")
+        if not 0 <= self.audit_rate <= 1:
+            raise UnusableRound(f"the audit share must be from 0 to 1; got {self.audit_rate}")
+        if not 1 <= self.batch_size <= MAX_BATCH:
+            raise UnusableRound(f"the batch size must be from 1 to {MAX_BATCH}; got {self.batch_size}")
+        if len(self.title) > 200:
+            raise UnusableRound(f"the title has at most 200 characters; got {len(self.title)}")
+
+
+def open_labelling_round(
+    dataset: Dataset, question: str, *, images: str | Sequence[str] = EVERY, plan: RoundPlan | None = None
+) -> Round:
+    """Open a round on the representatives of duplicate groups.
+
+    1. Check the plan, and that every image has a duplicate group.
+    2. Choose the images: `all`, `unlabelled` (in no classify round settled yet), or a list of keys (sha256,
+       unique source path or URL; a copy stands for its group).
+    3. Where gold is given out, the gold images become tasks too and are marked.
+    4. In a verify round each image is paired with every category under which its group was searched.
+
+    Raises:
+        UnusableRound: see the message; nothing was made.
+    """
+    plan = plan or RoundPlan()
+    plan.check()
+    if question not in Round.Question.values:
+        raise UnusableRound(f"the question is classify or verify; got {question!r}")
+    _check_ready(dataset, question)
+    gold_ids = _gold_ids(dataset, plan)
+    chosen = _chosen_ids(dataset, images)
+    first = next(chosen, None)
+    if first is None:
+        raise UnusableRound(
+            "every image is settled already" if images == UNLABELLED else "no image was chosen for the round"
+        )
+    wanted = _each_once(chain([first], chosen, sorted(gold_ids)))
+    tasks = _proposals(dataset, wanted) if question == Round.Question.VERIFY else ((i, None) for i in wanted)
+    pair = next(tasks, None)
+    if pair is None:
+        raise UnusableRound("no image was found under a category, so a verify round has nothing to propose")
+    return site_rounds.open_round(
+        dataset,
+        question,
+        tasks=chain([pair], tasks),
+        gold_image_ids=frozenset(gold_ids),
+        title=plan.title,
+        votes_min=plan.votes_min,
+        votes_max=plan.votes_max,
+        confidence=plan.confidence,
+        gold_rate=plan.gold_rate,
+        audit_rate=plan.audit_rate,
+        batch_size=plan.batch_size,
+        instructions=plan.instructions,
+        seed=plan.seed,
+    )
+
+
+def round_summary(round: Round) -> dict[str, Any]:
+    """`round`, `tasks` and `gold`, as `open_round --json` prints them."""
+    return {"round": round.pk, "tasks": round.tasks_total, "gold": round.tasks.filter(gold=True).count()}
+
+
+def _check_ready(dataset: Dataset, question: str) -> None:
+    if not dataset.images.exists():
+        raise UnusableRound(f"dataset {dataset.name} has no images yet: run manage.py ingest first")
+    loose = dataset.images.filter(group=None).count()
+    if loose:
+        raise UnusableRound(
+            f"{loose} images are in no duplicate group yet: run manage.py dedup {dataset.name} first"
+        )
+    if question == Round.Question.CLASSIFY and not dataset.categories.exists():
+        raise UnusableRound(f"dataset {dataset.name} has no categories to choose from")
+
+
+def _gold_ids(dataset: Dataset, plan: RoundPlan) -> set[int]:
+    """Images whose task is gold: none where no gold is given out, so that they get votes like the others."""
+    if not plan.gold_rate:
+        return set()
+    held = set(Gold.objects.filter(dataset=dataset).values_list("image_id", flat=True))
+    if not held:
+        raise UnusableRound(
+            f"a gold rate of {plan.gold_rate} needs gold: run manage.py add_gold {dataset.name} FILE first"
+        )
+    # Groups may have merged since the gold was given: its representative stands for it.
+    return {image.pk for image in representatives(Image.objects.filter(pk__in=held)).values()}
+
+
+def _chosen_ids(dataset: Dataset, images: str | Sequence[str]) -> Iterator[int]:
+    if isinstance(images, str):
+        if images not in (EVERY, UNLABELLED):
+            raise UnusableRound(f"images are all, unlabelled or a list of keys; got {images!r}")
+        groups = DuplicateGroup.objects.filter(dataset=dataset, representative__isnull=False)
+        if images == UNLABELLED:
+            settled = Task.objects.filter(
+                image=OuterRef("representative"), state=Task.State.SETTLED, round__question="classify"
+            )
+            groups = groups.filter(~Exists(settled))
+        return (
+            groups.order_by("representative_id").values_list("representative_id", flat=True).iterator(CHUNK)
+        )
+    resolved = resolve_images(dataset, images)
+    unknown = [*resolved.unknown, *resolved.ambiguous]
+    if unknown:
+        raise UnusableRound(
+            f"{len(unknown)} images are unknown, or several have that path or URL: {', '.join(unknown[:3])}"
+        )
+    return iter(sorted({image.pk for image in representatives(resolved.found.values()).values()}))
+
+
+def _each_once(ids: Iterable[int]) -> Iterator[int]:
+    seen: set[int] = set()
+    for image_id in ids:
+        if image_id not in seen:
+            seen.add(image_id)
+            yield image_id
+
+
+def _proposals(dataset: Dataset, image_ids: Iterator[int]) -> Iterator[tuple[int, int | None]]:
+    """(image, category) for every category under which a member of the image's group was found."""
+    while chunk := list(islice(image_ids, CHUNK)):
+        found = (
+            Candidate.objects.filter(
+                image__group__representative__in=chunk,
+                source__dataset=dataset,
+                source__category__isnull=False,
+            )
+            .order_by("image__group__representative", "source__category")
+            .values_list("image__group__representative", "source__category")
+            .distinct()
+        )
+        yield from found

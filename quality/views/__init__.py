@@ -1,0 +1,1 @@
+"""Curator pages about labels: rounds, disagreements, workers, one image."""

@@ -1,0 +1,130 @@
+"""Which images people disagree on, and the whole story of one image."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from annotation_site.decorators import dataset_page
+from annotation_site.models import NO, NONE, YES, Role, Task, Vote
+from ingest.models import Candidate, Dataset
+from quality.charts import posterior
+from quality.models import Consensus, Gold, Reference
+from quality.paging import place_after, token
+from quality.services import report
+
+PAGE = 24
+"""Pictures on a page: a multiple of 2, 3, 4 and 6 columns."""
+COUNTED_TO = 1000
+"""Where "how many" stops counting: beyond it, "more than 1,000" says enough."""
+SHOWN = 500
+"""Votes, candidates and copies shown of one image at most."""
+
+
+@require_safe
+@dataset_page(Role.REVIEWER, Role.RESEARCHER)
+def review(request: HttpRequest, dataset: Dataset) -> HttpResponse:
+    """Pictures by how unsure their consensus is, the most uncertain first; gold left out."""
+    rounds = list(dataset.rounds.order_by("-id")[:100])
+    chosen_round = next((r for r in rounds if str(r.pk) == request.GET.get("round")), None)
+    category = request.GET.get("category", "")
+    held = Consensus.objects.filter(task__gold=False, task__round__dataset=dataset)
+    held = held.exclude(task__state=Task.State.WITHDRAWN)
+    if chosen_round:
+        held = held.filter(task__round=chosen_round)
+    if category in (YES, NO):
+        held = held.filter(label=category)
+    elif category:
+        held = held.filter(Q(label=category) | Q(task__category__key=category))
+    unsure = held.exclude(task__state=Task.State.SETTLED)[: COUNTED_TO + 1].count()
+    place = place_after(request.GET.get("after", ""))
+    if place:
+        held = held.filter(Q(confidence__gt=place[0]) | Q(confidence=place[0], pk__gt=place[1]))
+    found = held.select_related("task__image", "task__category").order_by("confidence", "id")
+    rows = list(found[: PAGE + 1])
+    more, rows = len(rows) > PAGE, rows[:PAGE]
+    kept = {k: v for k in ("category", "round") if (v := request.GET.get(k, ""))}
+    context = {
+        "dataset": dataset,
+        "section": "review",
+        "cards": _cards(rows),
+        "next": urlencode({**kept, "after": token(rows[-1].confidence, rows[-1].pk)}) if more else "",
+        "first_page": urlencode(kept) if place else None,
+        "unsure": min(unsure, COUNTED_TO),
+        "unsure_capped": unsure > COUNTED_TO,
+        "categories": dataset.categories.values_list("key", "name"),
+        "none": NONE,
+        "category": category,
+        "rounds": rounds,
+        "chosen_round": chosen_round,
+    }
+    return render(request, "quality/review.html", context)
+
+
+def _cards(rows: list[Consensus]) -> list[dict[str, Any]]:
+    votes = report.votes_by_label(row.task_id for row in rows)
+    return [
+        {
+            "consensus": row,
+            "task": row.task,
+            "sha": row.task.image.sha256,
+            "votes": votes.get(row.task_id, []),
+            "chart": posterior(row.posterior.items(), title=_("How likely each label is")),
+        }
+        for row in rows
+    ]
+
+
+@require_safe
+@dataset_page(Role.REVIEWER, Role.RESEARCHER)
+def image(request: HttpRequest, dataset: Dataset, sha: str) -> HttpResponse:
+    """Everything that is known about one image. A copy shows its group's votes, too."""
+    shown = get_object_or_404(dataset.images.select_related("group__representative"), sha256=sha)
+    group = shown.group
+    members = list(group.images.order_by("id")[:SHOWN]) if group else [shown]
+    ids = [member.pk for member in members]
+    tasks = list(
+        Task.objects.filter(image_id__in=ids)
+        .select_related("round", "category", "consensus", "image")
+        .order_by("-round_id", "id")
+    )
+    votes = (
+        Vote.objects.filter(task__in=tasks)
+        .select_related("worker", "category", "task__category")
+        .order_by("task_id", "id")[:SHOWN]
+    )
+    by_task: dict[int, list[Vote]] = {}
+    for vote in votes:
+        by_task.setdefault(vote.task_id, []).append(vote)
+    context = {
+        "dataset": dataset,
+        "section": "images",
+        "image": shown,
+        "represents": group is not None and group.representative_id == shown.pk,
+        "representative": group.representative if group else None,
+        "copies": [member for member in members if member.pk != shown.pk],
+        "stories": [_story(task, by_task.get(task.pk, [])) for task in tasks],
+        "candidates": _candidates(ids),
+        "references": Reference.objects.filter(image_id__in=ids).select_related("category").order_by("id"),
+        "gold": Gold.objects.filter(image_id__in=ids).select_related("category").first(),
+    }
+    return render(request, "quality/image.html", context)
+
+
+def _story(task: Task, votes: list[Vote]) -> dict[str, Any]:
+    consensus = getattr(task, "consensus", None)
+    chart = ""
+    if consensus:
+        chart = posterior(consensus.posterior.items(), title=_("How likely each label is"), shown=6)
+    return {"task": task, "votes": votes, "consensus": consensus, "chart": chart}
+
+
+def _candidates(image_ids: list[int]) -> list[Candidate]:
+    held = Candidate.objects.filter(image_id__in=image_ids)
+    return list(held.select_related("source__category", "image").order_by("id")[:SHOWN])

@@ -1,0 +1,136 @@
+"""The rounds of a dataset: how far they are, and settling or closing one."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from annotation_site.decorators import dataset_page
+from annotation_site.models import Role, Round, User
+from annotation_site.services.rounds import close_round
+from ingest.models import Dataset
+from quality.charts import Bar, Part, bars, histogram, progress
+from quality.jobs import settle_round
+from quality.services import report
+from quality.services.consensus import estimated_accuracy
+
+log = logging.getLogger(__name__)
+LISTED = 200
+"""Rounds shown in the list: the newest."""
+
+
+@require_safe
+@dataset_page(Role.REVIEWER, Role.RESEARCHER)
+def round_list(request: HttpRequest, dataset: Dataset) -> HttpResponse:
+    """Every round with its progress."""
+    found = list(dataset.rounds.order_by("-id")[:LISTED])
+    votes = report.round_votes(found)
+    rows = [{"round": r, "votes": votes[r.pk], **_progress(r)} for r in found]
+    totals = {
+        "open": sum(r.state == Round.State.OPEN for r in found),
+        "tasks": sum(r.tasks_total for r in found),
+        "settled": sum(r.tasks_settled for r in found),
+        "votes": sum(votes.values()),
+    }
+    context = {"dataset": dataset, "section": "rounds", "rows": rows, "totals": totals}
+    return render(request, "quality/rounds.html", context)
+
+
+@require_safe
+@dataset_page(Role.REVIEWER, Role.RESEARCHER)
+def round_detail(request: HttpRequest, dataset: Dataset, pk: int) -> HttpResponse:
+    """How far is this round?"""
+    round = get_object_or_404(dataset.rounds, pk=pk)
+    passes = list(round.qc_passes.order_by("-number")[:50])
+    spread = report.confidence_histogram(round)
+    votes = round.votes_counted
+    instructions = round.instructions.filter(version=round.instructions_version).first()
+    context = {
+        "dataset": dataset,
+        "section": "rounds",
+        "round": round,
+        "votes": votes,
+        "votes_per_task": votes / round.tasks_total if round.tasks_total else None,
+        "passes": passes,
+        "accuracy": estimated_accuracy(round) if passes else None,
+        "instructions": instructions,
+        "may_act": may_act(request, dataset),
+        "spread": spread,
+        "spread_chart": _spread_chart(spread),
+        "labels_chart": _labels_chart(report.label_counts(round)),
+        **_progress(round),
+    }
+    return render(request, "quality/round.html", context)
+
+
+@require_POST
+@dataset_page(Role.REVIEWER)
+def settle(request: HttpRequest, dataset: Dataset, pk: int) -> HttpResponse:
+    """Run a quality-control pass, here or on a Celery worker."""
+    round = get_object_or_404(dataset.rounds, pk=pk)
+    job = settle_round.delay(round.pk)
+    if job.failed():
+        log.error("round %s could not be settled: %s", round.pk, job.traceback)
+        messages.error(request, _("The pass failed; nothing was lost. The log says why."))
+    elif job.successful():
+        made = round.qc_passes.get(pk=job.result)
+        messages.success(
+            request,
+            _("%(settled)s of %(tasks)s tasks are settled; %(asked)s more votes are asked for.")
+            % {
+                "settled": f"{made.settled:,}",
+                "tasks": f"{round.tasks_total:,}",
+                "asked": f"{made.votes_asked:,}",
+            },
+        )
+    else:
+        messages.info(request, _("The pass has started; this page shows it when it is done."))
+    return redirect("round", dataset.name, round.pk)
+
+
+@require_POST
+@dataset_page(Role.REVIEWER)
+def close(request: HttpRequest, dataset: Dataset, pk: int) -> HttpResponse:
+    """Hand out no more work of this round."""
+    round = get_object_or_404(dataset.rounds, pk=pk)
+    close_round(round)
+    messages.success(request, _("The round is closed: it hands out no more work."))
+    return redirect("round", dataset.name, round.pk)
+
+
+def may_act(request: HttpRequest, dataset: Dataset) -> bool:
+    """Whether this person may settle, close or suspend, and not only look."""
+    return isinstance(request.user, User) and request.user.has_role(dataset, Role.CURATOR, Role.REVIEWER)
+
+
+def _progress(round: Round) -> dict[str, Any]:
+    collecting = max(0, round.tasks_total - round.tasks_settled - round.tasks_exhausted)
+    parts = [
+        Part(_("settled"), round.tasks_settled, "ok"),
+        Part(_("still unsure at the most votes"), round.tasks_exhausted, "warn"),
+        Part(_("collecting votes"), collecting, "line"),
+    ]
+    return {
+        "collecting": collecting,
+        "share": round.tasks_settled / round.tasks_total if round.tasks_total else None,
+        "progress_chart": progress(parts, title=_("Tasks by state")),
+    }
+
+
+def _spread_chart(spread: report.Histogram) -> str:
+    if not spread.total:
+        return ""
+    percents = [100 * edge for edge in spread.edges]
+    return histogram(spread.counts, percents, title=_("Tasks by the confidence of their consensus"))
+
+
+def _labels_chart(counts: list[tuple[str, int]]) -> str:
+    total = sum(n for _label, n in counts)
+    rows = [Bar(label, n, f"{n:,} ({100 * n / total:.0f}%)") for label, n in counts]
+    return bars(rows, title=_("Tasks by label")) if rows else ""
