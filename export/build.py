@@ -1,0 +1,156 @@
+"""From a selection (which pictures, under which labels) to the files of a release; no database.
+
+Memory stays flat: rows and pictures flow through, a few hundred at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from PIL import Image
+
+from export import layout
+from export.checks import files_in, fingerprint, sha256_of
+from export.strip import clean_picture
+from export.tables import TableWriter, read_rows
+from export.workplace import Workplace
+from ingest.decode import RejectedPicture
+
+BATCH = 128
+_MADE_HERE = ("path", "file_sha256", "width", "height")
+SELECTION_SCHEMA = pa.schema(
+    [field for field in layout.MANIFEST_SCHEMA if field.name not in _MADE_HERE]
+    + [pa.field("image_id", pa.int64()), pa.field("category_id", pa.int64())]
+)
+"""The manifest's columns as far as they are known before a picture is read, and the rows they come from."""
+
+
+class UnreadablePicture(RuntimeError):
+    """An original that cannot be released: missing, damaged or no picture. One line for the user."""
+
+
+def write_pictures(
+    place: Workplace, fetch: Callable[[str], bytes], tick: Callable[[int], object] = lambda n: None
+) -> None:
+    """Write every selected picture and the manifest.
+
+    Args:
+        fetch: gives an original's bytes by SHA-256; a LookupError says that it is gone.
+        tick: told how many pictures are done.
+
+    Raises:
+        UnreadablePicture: an original is missing or cannot be decoded.
+    """
+    workers = min(4, os.cpu_count() or 1)
+    rows = read_rows(place.selection)
+    with (
+        TableWriter(place.spare / layout.MANIFEST, layout.MANIFEST_SCHEMA) as manifest,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        while batch := list(islice(rows, BATCH)):
+            manifest.add(pool.map(partial(_write_picture, place, fetch), batch))
+            tick(len(batch))
+    (place.spare / layout.MANIFEST).replace(place.release / layout.MANIFEST)
+
+
+def _write_picture(place: Workplace, fetch: Callable[[str], bytes], row: dict[str, Any]) -> dict[str, Any]:
+    """One picture into its folder; its row of the manifest."""
+    kept = _kept_picture(place, row)
+    if kept is None:
+        try:
+            clean = clean_picture(fetch(row["image"]))
+        except LookupError as error:
+            raise UnreadablePicture(f"an original is gone: {error}; run check_integrity") from None
+        except RejectedPicture as error:
+            raise UnreadablePicture(f"the original {row['image']} cannot be released: {error}") from None
+        path = layout.picture_path(row["split"], row["category"], row["image"], clean.extension)
+        place.put(path, clean.data)
+        kept = {
+            "path": path,
+            "file_sha256": hashlib.sha256(clean.data).hexdigest(),
+            "width": clean.width,
+            "height": clean.height,
+        }
+    return {key: value for key, value in row.items() if key not in ("image_id", "category_id")} | kept
+
+
+def _kept_picture(place: Workplace, row: dict[str, Any]) -> dict[str, Any] | None:
+    """What an earlier, killed run wrote for this row. Files there are whole: they were renamed into place."""
+    for extension in layout.EXTENSIONS:
+        path = layout.picture_path(row["split"], row["category"], row["image"], extension)
+        try:
+            data = (place.release / path).read_bytes()
+            with Image.open(io.BytesIO(data)) as image:
+                width, height = image.size
+        except OSError:
+            continue
+        return {
+            "path": path,
+            "file_sha256": hashlib.sha256(data).hexdigest(),
+            "width": width,
+            "height": height,
+        }
+    return None
+
+
+def write_json(place: Workplace, name: str, document: Any) -> None:
+    """A JSON file with sorted keys; lists keep their order."""
+    text = json.dumps(document, ensure_ascii=False, indent=1, sort_keys=True)
+    place.put(name, (text + "\n").encode())
+
+
+def category_rows(tree: list[dict[str, Any]], classes: set[str]) -> list[dict[str, Any]]:
+    """categories.json: the classes in order of their index, then the tree's other nodes without one.
+
+    Args:
+        tree: `{id, name, gloss, parent, synonyms}` of every category of the dataset.
+        classes: ids of the categories that have pictures.
+    """
+    index = {key: place for place, key in enumerate(sorted(classes))}
+    ordered = sorted(tree, key=lambda c: (c["id"] not in index, c["id"]))
+    return [{**c, "index": index.get(c["id"])} for c in ordered]
+
+
+def manifest_lines(manifest: Path) -> Iterator[tuple[str, str]]:
+    """(path, checksum) of every picture, from the manifest."""
+    for row in read_rows(manifest, ["path", "file_sha256"]):
+        yield row["path"], row["file_sha256"]
+
+
+def write_sums(place: Workplace) -> str:
+    """SHA256SUMS over every other file, sorted by path; returns the release's fingerprint."""
+    known = pq.read_table(place.release / layout.MANIFEST, columns=["path", "file_sha256"])
+    others = sorted(p for p in files_in_root(place.release) if p != layout.SUMS)
+    extra = pa.table(
+        {"path": others, "file_sha256": [sha256_of(place.release / p) for p in others]},
+        schema=pa.schema([("path", pa.string()), ("file_sha256", pa.string())]),
+    )
+    every = pa.concat_tables([known.cast(extra.schema), extra]).sort_by("path")
+    lines = pc.binary_join_element_wise(every["file_sha256"], every["path"], "  ").to_pylist()
+    place.put(layout.SUMS, ("\n".join(lines) + "\n").encode())
+    return fingerprint(place.release)
+
+
+def files_in_root(folder: Path) -> list[str]:
+    """Files that stand in the folder itself."""
+    return [path.name for path in folder.iterdir() if path.is_file()]
+
+
+def remove_strangers(place: Workplace) -> None:
+    """Files of an earlier run that are no longer part of the release."""
+    known = {path for path, _ in manifest_lines(place.release / layout.MANIFEST)}
+    for path in list(files_in(place.release)):
+        if path not in known and path not in layout.FILES:
+            (place.release / path).unlink()

@@ -1,0 +1,49 @@
+"""Finding a release by what people call it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from export import layout
+from export.checks import fingerprint
+from export.models import Release
+
+
+class UnknownRelease(LookupError):
+    """No release or folder of this name; one line for the user."""
+
+
+def find_release(text: str) -> Release:
+    """The release called `NAME-VERSION`, or the one that this folder holds.
+
+    Raises:
+        UnknownRelease: there is none.
+    """
+    folder = Path(text)
+    if (folder / layout.SUMS).is_file():
+        held = Release.objects.filter(fingerprint=fingerprint(folder)).first()
+        if held is None:
+            raise UnknownRelease(f"{folder}: no release of this database has its fingerprint")
+        return held
+    name, _, version = text.rpartition("-")
+    release = Release.objects.filter(dataset__name=name, version=version).first()
+    if release is None:
+        newest = ", ".join(str(r) for r in Release.objects.select_related("dataset")[:3])
+        known = f"there are: {newest}" if newest else "publish one with manage.py export_release"
+        raise UnknownRelease(f"no release is called {text!r}; {known}")
+    return release
+
+
+def release_folder(text: str) -> Path:
+    """The folder of `NAME-VERSION`, or the folder itself.
+
+    Raises:
+        UnknownRelease: no such release, or its folder is gone.
+    """
+    if Path(text).is_dir():
+        return Path(text)
+    release = find_release(text)
+    folder = Path(release.location)
+    if not folder.is_dir():
+        raise UnknownRelease(f"the folder of {release} is gone: {folder}; write it again with export_release")
+    return folder

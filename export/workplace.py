@@ -1,0 +1,117 @@
+"""Where a release grows until it is finished: beside its final name, locked, picked up again after a kill.
+
+    <output>/.<name>-<version>.partial/
+        selection.parquet   what will be released, before any picture is copied
+        stamp               the code that wrote the pictures
+        spare/              files being written; each is renamed into its place when it is whole
+        release/            the folder that gets the final name in one rename
+
+A folder with the final name is therefore always finished. What a killed run left is kept where it still fits
+(the same selection, the same code) and thrown away where not.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+
+import PIL
+
+from export.layout import CODE_VERSION
+
+STAMP = f"{CODE_VERSION} pillow {PIL.__version__}\n"
+
+
+class Busy(RuntimeError):
+    """Another process is making this very release."""
+
+
+class Workplace:
+    """The folder beside the final name; a context manager that holds its lock."""
+
+    def __init__(self, final: Path) -> None:
+        self.final = final
+        self.root = final.parent / f".{final.name}.partial"
+        self.release = self.root / "release"
+        self.selection = self.root / "selection.parquet"
+        self.fresh_selection = self.root / "selection.new"
+        self.spare = self.root / "spare"
+        self._lock = -1
+
+    def __enter__(self) -> Workplace:
+        """Make and lock the folder.
+
+        Raises:
+            Busy: another process holds it.
+            OSError: the output folder cannot be made or written.
+        """
+        while True:
+            self.root.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.root, os.O_RDONLY)
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(self._lock)
+                raise Busy(f"another process is exporting {self.final.name} to this folder") from None
+            if self.root.exists() and os.path.samestat(os.fstat(self._lock), self.root.stat()):
+                return self
+            os.close(self._lock)  # its holder finished and removed it between our two steps
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._lock)
+
+    def begin(self) -> None:
+        """Room for a run: no half-written file of an earlier one is left."""
+        shutil.rmtree(self.spare, ignore_errors=True)
+        self.spare.mkdir(parents=True)
+        self.release.mkdir(exist_ok=True)
+        self.fresh_selection.unlink(missing_ok=True)
+
+    def settle_selection(self) -> bool:
+        """Take the new selection; whether pictures of an earlier run can be kept.
+
+        They can where the selection is byte for byte the same and the same code wrote them.
+        """
+        stamp = self.root / "stamp"
+        same = (
+            self.selection.exists()
+            and self.selection.stat().st_size == self.fresh_selection.stat().st_size
+            and self.selection.read_bytes() == self.fresh_selection.read_bytes()
+            and stamp.exists()
+            and stamp.read_text() == STAMP
+        )
+        if not same:
+            self.selection.unlink(missing_ok=True)
+            for split in ("train", "val", "test"):
+                shutil.rmtree(self.release / split, ignore_errors=True)
+            stamp.write_text(STAMP)
+        self.fresh_selection.replace(self.selection)
+        return same
+
+    def put(self, path: str, data: bytes) -> None:
+        """Write one file of the release, whole or not at all."""
+        target = self.release / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.spare / target.name
+        temporary.write_bytes(data)
+        temporary.replace(target)
+
+    def finish(self) -> None:
+        """Everything to the disk, then the final name in one rename."""
+        os.sync()
+        self.release.rename(self.final)
+        folder = os.open(self.final.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove what is left beside the final name."""
+        shutil.rmtree(self.root, ignore_errors=True)
