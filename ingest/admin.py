@@ -1,0 +1,109 @@
+"""Administration of what may be edited; rows that record facts can only be looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from ingest.models import Candidate, Category, Dataset, DuplicateGroup, Image, Source
+
+
+class FactsAdmin(admin.ModelAdmin):
+    """Rows that the crawler wrote: to read, not to change."""
+
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Never."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never: counters and releases rest on these rows."""
+        return False
+
+
+@admin.register(Dataset)
+class DatasetAdmin(admin.ModelAdmin):
+    """Title and licence may be put right; the name stands in releases, the splits in every draw."""
+
+    list_display = ["name", "title", "images_stored", "groups_found", "created"]
+    fields = [
+        "name",
+        "title",
+        "description",
+        "licence",
+        "splits",
+        "candidates_found",
+        "images_stored",
+        "groups_found",
+    ]
+    readonly_fields = ["name", "splits", "candidates_found", "images_stored", "groups_found"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """A dataset starts with its categories: manage.py create_dataset."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Votes are never deleted, and a dataset holds votes."""
+        return False
+
+
+@admin.register(Category)
+class CategoryAdmin(admin.ModelAdmin):
+    """Words may be put right; the key stands in votes and releases."""
+
+    list_display = ["key", "name", "dataset", "parent"]
+    list_filter = ["dataset"]
+    search_fields = ["key", "name", "synonyms"]
+    readonly_fields = ["dataset", "key", "parent", "position"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Open rounds offer the categories that were there when they opened."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Votes name it."""
+        return False
+
+
+@admin.register(Source)
+class SourceAdmin(FactsAdmin):
+    """Where pictures were looked for."""
+
+    list_display = ["location", "dataset", "kind", "category", "finished", "last_run"]
+    list_filter = ["dataset", "kind", "finished"]
+    list_select_related = ["dataset", "category"]
+
+
+@admin.register(Candidate)
+class CandidateAdmin(FactsAdmin):
+    """What was found."""
+
+    list_display = ["url", "state", "reason", "attempts", "fetched"]
+    list_filter = ["state"]
+    raw_id_fields = ["source", "image"]
+
+
+@admin.register(Image)
+class ImageAdmin(FactsAdmin):
+    """Pictures."""
+
+    list_display = ["sha256", "dataset", "format", "width", "height", "created"]
+    list_filter = ["dataset", "format"]
+    list_select_related = ["dataset"]
+    search_fields = ["sha256"]
+
+
+@admin.register(DuplicateGroup)
+class DuplicateGroupAdmin(FactsAdmin):
+    """Pictures that show the same."""
+
+    list_display = ["id", "dataset", "size", "representative"]
+    list_filter = ["dataset"]
+    list_select_related = ["dataset", "representative"]
