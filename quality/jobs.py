@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from celery import shared_task
-
+from annotation_site.celery import app
 from annotation_site.models import Round
 from quality.services.consensus import aggregate_round
 
 
-@shared_task
+@app.task
 def settle_round(round_id: int, method: str = "auto") -> int:
     """One quality-control pass; returns its QCPass's id. Safe to run twice: the second changes nothing."""
     return aggregate_round(Round.objects.get(pk=round_id), method).pk

@@ -102,7 +102,8 @@ def vote_all(round: Round, worker: Worker, say: Say, most: int = 1000) -> int:
 
 def crowd(round: Round, says: Sequence[Say]) -> list[Worker]:
     """One worker for each way of answering; each votes on all that is offered."""
-    workers = [make_worker(f"worker{round.pk}-{number}") for number in range(len(says))]
+    first = Worker.objects.count()
+    workers = [make_worker(f"worker{first + number}") for number in range(len(says))]
     for worker, say in zip(workers, says, strict=True):
         vote_all(round, worker, say)
     return workers

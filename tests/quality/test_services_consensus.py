@@ -98,7 +98,7 @@ def test_a_round_needs_images_and_groups():
     dataset = make_dataset(2, "loose")
     dataset.images.update(group=None)
     with pytest.raises(
-        UnusableRound, match="2 images are in no duplicate group yet: run manage.py dedup loose"
+        UnusableRound, match=r"2 images are in no duplicate group yet: run manage\.py dedup loose"
     ):
         opened(dataset)
 
