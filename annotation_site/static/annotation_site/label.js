@@ -28,10 +28,18 @@ function post(url, body, keepalive = false) {
 class Batches {
   /** Batches at hand, the present one first. */
   constructor(first) {
-    this.list = first ? [{ ...first, at: 0 }] : [];
+    this.list = [];
     this.over = !first;
     this.claiming = null;
     this.problem = "";
+    if (first) this.add(first);
+  }
+
+  /** Take a batch in, without the pictures whose answers are already in the outbox. */
+  add(batch) {
+    const answered = new Set(outbox.entries().flatMap((entry) => entry.body.votes.map((vote) => vote.task)));
+    const tasks = batch.tasks.filter((task) => !answered.has(task.task));
+    if (tasks.length) this.list.push({ ...batch, tasks, at: 0 });
   }
 
   get current() { return this.list[0]; }
@@ -49,11 +57,13 @@ class Batches {
   }
 
   async #claim() {
-    const holding = this.list.map((batch) => batch.assignment);
+    // Batches whose answers are still under way count as held: they are not to be handed out again.
+    const sent = outbox.entries().map((entry) => entry.body.assignment);
+    const holding = [...new Set([...this.list.map((batch) => batch.assignment), ...sent])].slice(0, 20);
     try {
       const response = await post(page.claim, { holding });
       if (response.status === 204) this.over = true;
-      else if (response.ok) this.list.push({ ...(await response.json()), at: 0 });
+      else if (response.ok) this.add(await response.json());
       this.problem = response.ok ? "" : (await response.json().catch(() => ({}))).detail ?? String(response.status);
     } catch {
       this.problem = page.words.offline;
@@ -64,23 +74,18 @@ class Batches {
 const outbox = new Outbox(page.worker, (body, keepalive) => post(page.votes, body, keepalive));
 const DRAFTS = `assay.draft.${page.worker}.`;
 const draftName = DRAFTS + randomKey();
-const batches = new Batches(page.batch);
 const loaded = new Map(); // image_url -> HTMLImageElement
+let batches;
 let draft = [];
 let shownAt = 0;
 
-// --- what an earlier page left behind -------------------------------------------------------------------
-
+/** Hand to the outbox what an earlier page left behind. */
 function sendLeftovers() {
   for (const name of storage.keys(DRAFTS)) {
     const left = parse(storage.get(name));
     if (left?.votes?.length) outbox.put(left.assignment, left.votes);
     storage.remove(name);
   }
-  // Pictures answered already are not shown again, whether or not their answers have arrived.
-  const answered = new Set(outbox.entries().flatMap((entry) => entry.body.votes.map((vote) => vote.task)));
-  for (const batch of batches.list) batch.tasks = batch.tasks.filter((task) => !answered.has(task.task));
-  if (batches.current?.tasks.length === 0) batches.list.shift();
 }
 
 // --- drawing --------------------------------------------------------------------------------------------
@@ -231,6 +236,7 @@ function start() {
     if (late) note(say(page.words.late, { n: late }));
   });
   sendLeftovers();
+  batches = new Batches(page.batch);
   if (!$("bench")) return outbox.flush();
   for (const name of ["help", "undo"]) $(name).hidden = false;
   $("help").addEventListener("click", () => $("help-dialog").showModal());
