@@ -14,8 +14,9 @@ from quality.aggregation.votes import clean_votes
 def krippendorff_alpha(frame: pd.DataFrame) -> float:
     """Krippendorff's alpha for nominal labels: 1 is perfect agreement, 0 what chance gives, NaN undefined.
 
-    Abstentions are missing values; tasks with one vote carry nothing. K. Krippendorff, "Computing Krippendorff's
-    Alpha-Reliability" (2011), section C. Undefined where fewer than two votes meet or one label only was used.
+    Abstentions are missing values; tasks with one vote carry nothing. K. Krippendorff, "Computing
+    Krippendorff's Alpha-Reliability" (2011), section C. Undefined where fewer than two votes meet or one
+    label only was used.
 
     Args:
         frame: `task,worker,label`.
@@ -56,7 +57,9 @@ def accuracy_interval(right: int, n: int, level: float = 0.95) -> tuple[float, f
     share = right / n
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return max(middle - half, 0.0), min(middle + half, 1.0)
+    low, high = max(middle - half, 0.0), min(middle + half, 1.0)
+    # At the ends the formula gives exactly 0 and 1, but for the last bit.
+    return (0.0 if right == 0 else low), (1.0 if right == n else high)
 
 
 def _pairable(frame: pd.DataFrame) -> tuple[pd.Series, pd.Series, np.ndarray]:

@@ -1,7 +1,8 @@
 """python -m quality.replay: what a campaign would have cost under the site's own stopping rule.
 
-Votes become available in the order of the rows. In each pass every open task gets its next votes, all labels are
-settled again from the votes seen so far, and `stopping.decide` says which tasks want more, as the site does.
+Votes become available in the order of the rows. In each pass every open task gets its next votes, all labels
+are settled again from the votes seen so far, and `stopping.decide` says which tasks want more, as the site
+does.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ def replay(
 ) -> pd.DataFrame:
     """Run a file of votes through the rule: `task,label,confidence,votes`, sorted by task.
 
-    A task that runs out of rows is closed as it is. Under a budget the least sure tasks are asked first; a task
-    that the budget never reached is missing from the result.
+    A task that runs out of rows is closed as it is. Under a budget the least sure tasks are asked first; a
+    task that the budget never reached is missing from the result.
 
     Raises:
         BadVotes: a column is missing or the method is unknown. ValueError: a limit that makes no sense.

@@ -1,7 +1,7 @@
 """How good each worker is, with an interval, and which patterns of answers a person should look at.
 
-Flags are evidence, never a verdict: nothing here takes work or pay from anyone. They are kept rare: a worker who
-is merely bad at hard pictures is not flagged.
+Flags are evidence, never a verdict: nothing here takes work or pay from anyone. They are kept rare: a worker
+who is merely bad at hard pictures is not flagged.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FALSE_ALARM = 1e-3
 PRIOR_VOTES = 4.0
 """Votes that the crowd's mean is worth in a worker's skill."""
 CONSTANT_SHARE = 0.95
-NO_BETTER = 0.25
+NO_BETTER = 0.4
 """A random clicker is below this part of the way from chance to the crowd's mean."""
 
 
@@ -51,10 +51,28 @@ def skill_intervals(
     return a / (a + b), beta.ppf(tail, a, b), beta.isf(tail, a, b)
 
 
+def peer_support(
+    task: np.ndarray, worker: np.ndarray, label: np.ndarray, weight: np.ndarray, gold: np.ndarray
+) -> np.ndarray:
+    """float64[n]: how far the *other* workers' votes back each vote; 1 or 0 where gold is known; NaN where
+    nobody else voted. A worker's own vote must not vouch for itself.
+
+    Args:
+        task, worker, label: int64[n]. weight: float64[W], how much each worker's word is worth, above 0.
+        gold: int64[T], the known label or -1.
+    """
+    own = weight[worker]
+    total = np.bincount(task, weights=own, minlength=len(gold))[task] - own
+    _, cell = np.unique(np.stack([task, label]), axis=1, return_inverse=True)
+    same = np.bincount(cell, weights=own)[cell] - own
+    alone = np.bincount(task, minlength=len(gold))[task] < 2
+    support = np.where(alone, np.nan, same / np.where(alone, 1.0, total))
+    return np.where(gold[task] >= 0, gold[task] == label, support)
+
+
 def spam_flags(
     workers: Sequence[str],
     worker: np.ndarray,
-    task: np.ndarray,
     label: np.ndarray,
     chance_of: np.ndarray,
     n_labels: int,
@@ -62,9 +80,9 @@ def spam_flags(
     """Constant answerers and random clickers, by worker.
 
     Args:
-        workers: names. worker, task, label: int64[n], the votes that are evidence.
-        chance_of: float64[n], how likely each vote's label is, from the consensus *without that vote* if possible.
-        n_labels: labels to choose from.
+        workers: names. worker, label: int64[n], the votes that are evidence.
+        chance_of: float64[n], how likely each vote's label is, from the consensus *without that vote* if
+        possible. n_labels: labels to choose from.
     """
     if n_labels < 2 or not len(worker):
         return []
@@ -109,6 +127,6 @@ def _constant(times: int, n: int, common: float) -> str:
 
 def _random(share: float, n: int, by_chance: float, crowd: float) -> str:
     return (
-        f"agrees with the consensus on {share:.0%} of {n} votes; blind clicking would give {by_chance:.0%}, "
+        f"agrees with the others on {share:.0%} of {n} votes; blind clicking would give {by_chance:.0%}, "
         f"the crowd has {crowd:.0%}"
     )

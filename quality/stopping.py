@@ -1,7 +1,8 @@
 """Close a task or ask again: the one rule that the site's rounds and `quality.replay` both follow. Pure.
 
-A task is settled once it has its least number of votes and the wanted confidence; it is exhausted once it has its
-most votes; else it gets more: what its minimum lacks, or one vote at a time, because every answer may settle it.
+A task is settled once it has its least number of votes and the wanted confidence; it is exhausted once it has
+its most votes; else it gets more: what its minimum lacks, or one vote at a time, because every answer may
+settle it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def decide(
     Args:
         confidence: of the leading label, 0 to 1; NaN (never aggregated) is no confidence at all.
         votes: counted votes so far, abstentions included.
-        votes_min, votes_max: fewest and most votes of a task; None is no limit. For audited tasks, whom the rule
+        votes_min, votes_max: fewest and most votes of a task; None is no limit. For audited tasks, whom the
+        rule
             must not stop, give `votes_min` the number of votes that they are to have.
         wanted_confidence: settle at this confidence or above.
         step: votes to ask for at a time once the minimum is there.

@@ -1,10 +1,10 @@
 """Assay's default: what the data can carry, chosen without the truth.
 
-Estimators that know more about workers win where workers gave many votes and lose where they gave few or share
-their mistakes; which is which cannot be seen from one of them. So the default asks three that differ in what they
-believe (one coin a worker; a shrunken confusion table; knows-or-spams), tempers each, and takes the mean of their
-posteriors: a label must convince more than one of them to beat what the others say. Where a table of confusions
-is too large to hold, the one-coin model answers alone.
+Estimators that know more about workers win where workers gave many votes and lose where they gave few or
+share their mistakes; which is which cannot be seen from one of them. So the default asks three that differ in
+what they believe (one coin a worker; a shrunken confusion table; knows-or-spams), tempers each, and takes the
+mean of their posteriors: a label must convince more than one of them to beat what the others say. Where a
+table of confusions is too large to hold (or there is no vote at all), the one-coin model answers alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from quality.aggregation.votes import Votes
 def fit_auto(votes: Votes) -> Fit:
     """The mean of the tempered posteriors of one-coin, Dawid-Skene and MACE; each is told in `notes`."""
     one = fit_one_coin(votes)
-    if not fits_in_memory(votes):
+    if not len(votes.task) or not fits_in_memory(votes):
         return Fit("one_coin", one.posterior, one.blind, one.skill, one.iterations, one.converged)
     fits = [one, fit_dawid_skene(votes), fit_mace(votes)]
     alike = [likeness(votes, fit) for fit in fits]

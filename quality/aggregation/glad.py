@@ -1,7 +1,7 @@
 """GLAD: a vote is right with probability 1 / (1 + exp(-a_w b_t)), worker's ability times task's ease.
 
-J. Whitehill, T. Wu, J. Bergsma, J. Movellan, P. Ruvolo, "Whose vote should count more", NIPS 2009. Priors as in
-the paper (ability ~ N(1, 1), log ease ~ N(0, 1); the paper's ease prior is N(1, 1)), maximised by a few
+J. Whitehill, T. Wu, J. Bergsma, J. Movellan, P. Ruvolo, "Whose vote should count more", NIPS 2009. Priors as
+in the paper (ability ~ N(1, 1), log ease ~ N(0, 1); the paper's ease prior is N(1, 1)), maximised by a few
 diagonal Newton steps in each M-step instead of a hand-set learning rate.
 """
 

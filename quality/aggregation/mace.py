@@ -1,7 +1,7 @@
 """MACE: each worker either knows the answer, or spams from a distribution of their own.
 
-D. Hovy, T. Berg-Kirkpatrick, A. Vaswani, E. Hovy, "Learning whom to trust with MACE", NAACL 2013; here EM with
-MAP priors instead of variational Bayes and random restarts, so that equal input gives equal output.
+D. Hovy, T. Berg-Kirkpatrick, A. Vaswani, E. Hovy, "Learning whom to trust with MACE", NAACL 2013; here EM
+with MAP priors instead of variational Bayes and random restarts, so that equal input gives equal output.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""One-coin Dawid-Skene: each worker is right with a probability of their own, whatever the label, and otherwise
-names any other label alike (Zhang, Chen, Zhou, Jordan 2014, JMLR 17; EM of Dawid and Skene 1979).
+"""One-coin Dawid-Skene: each worker is right with a probability of their own, whatever the label, and
+otherwise names any other label alike (Zhang, Chen, Zhou, Jordan 2014, JMLR 17; EM of Dawid and Skene 1979).
 
-MAP: a worker's probability is shrunk to the crowd's mean, by as much as the scatter of the records says, and no
-vote ever counts against the label that it names. With two votes a worker this is close to majority, as it should.
+MAP: a worker's probability is shrunk to the crowd's mean, by as much as the scatter of the records says, and
+no vote ever counts against the label that it names. With two votes a worker this is close to majority, as it
+should.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What an algorithm hands back: for each task, how likely each label is.
 
-Two forms with one face. `SparsePosterior` keeps the labels that somebody voted for and one lump for the labels
-that nobody did, so that a thousand categories cost no more than the votes. `DensePosterior` keeps all, for models
-(Dawid-Skene) in which a label that nobody chose can still be the likeliest.
+Two forms with one face. `SparsePosterior` keeps the labels that somebody voted for and one lump for the
+labels that nobody did, so that a thousand categories cost no more than the votes. `DensePosterior` keeps all,
+for models (Dawid-Skene) in which a label that nobody chose can still be the likeliest.
 """
 
 from __future__ import annotations
@@ -280,9 +280,9 @@ def class_shares(votes: Votes, posterior: SparsePosterior, smoothing: float = 1.
 def _flatter(odds: Floats, total: Floats, unit: float, likeness: float) -> Floats:
     """Odds against the winner (at most 1), their logarithm divided by the design effect of alike voters.
 
-    n alike votes are worth n / (1 + (n - 1) likeness) (Kish 1965, Survey Sampling, 8.2); n is counted in evidence,
-    total / unit, not in heads. So one more vote for the winner never lowers it: it adds as much to the gap as
-    to the total, and gap / (1 + likeness (total / unit - 1)) then grows.
+    n alike votes are worth n / (1 + (n - 1) likeness) (Kish 1965, Survey Sampling, 8.2); n is counted in
+    evidence, total / unit, not in heads. So one more vote for the winner never lowers it: it adds as much to
+    the gap as to the total, and gap / (1 + likeness (total / unit - 1)) then grows.
     """
     effect = 1.0 + likeness * np.maximum(total / max(unit, TIE) - 1.0, 0.0)
     return np.exp(np.log(np.maximum(odds, 1e-300)) / effect)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from quality.aggregation.posterior import Fit, Posterior
 from quality.aggregation.votes import Votes
-from quality.skills import Flag, skill_intervals, spam_flags
+from quality.skills import Flag, peer_support, skill_intervals, spam_flags
 
 CONSENSUS = ("task", "label", "confidence", "votes", "method", "tie")
 WORKERS = ("worker", "votes", "gold_votes", "skill", "lo", "hi", "flags")
@@ -65,9 +65,15 @@ class Result:
     def flags(self) -> list[Flag]:
         """Patterns of answers that a person should look at, with their evidence in words."""
         votes = self.votes
+        if not len(votes.task):
+            return []
+        chance = 1.0 / max(len(votes.labels), 2)
+        worth = np.maximum(self.fit.skill - chance, 0.0) + 0.01
+        support = peer_support(votes.task, votes.worker, votes.label, worth, votes.gold)
+        known = ~np.isnan(support)
         return spam_flags(
-            votes.workers, votes.worker, votes.task, votes.label, self._right, len(votes.labels)
-        )  # fmt: skip
+            list(votes.workers), votes.worker[known], votes.label[known], support[known], len(votes.labels)
+        )
 
     @cached_property
     def _right(self) -> np.ndarray:

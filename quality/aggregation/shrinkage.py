@@ -10,16 +10,16 @@ def beta_strength(
 ) -> float:
     """Strength (pseudo-votes) of a Beta prior around `mean` that explains how far records scatter.
 
-    For a beta-binomial record, E[(right - n mean)^2] = n v (1 + (n - 1) / (strength + 1)), v = mean (1 - mean)
-    (Kleinman 1973, JASA 68). Records that scatter no more than coins give `high`.
+    For a beta-binomial record, E[(right - n mean)^2] = n v (1 + (n - 1) / (strength + 1)), v = mean (1 -
+    mean) (Kleinman 1973, JASA 68). Records that scatter no more than coins give `high`.
 
     Args:
         right, n: float64[m], right votes and votes. mean: the expected share, one or m of them.
     """
-    mean = np.clip(np.broadcast_to(np.asarray(mean, float), n.shape), 1e-3, 1 - 1e-3)
+    expected: np.ndarray = np.clip(np.broadcast_to(np.asarray(mean, float), n.shape), 1e-3, 1 - 1e-3)
     some = n > 1
-    variance = mean[some] * (1 - mean[some])
-    square = (right[some] - n[some] * mean[some]) ** 2 / n[some]
+    variance = expected[some] * (1 - expected[some])
+    square = (right[some] - n[some] * expected[some]) ** 2 / n[some]
     room = float((variance * (n[some] - 1)).sum())
     if room <= 0:
         return high

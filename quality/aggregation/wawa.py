@@ -11,7 +11,8 @@ from quality.aggregation.votes import Votes
 
 
 def fit_wawa(votes: Votes) -> Fit:
-    """One pass: weight = share of the worker's votes that name their task's majority label (ties: all count)."""
+    """One pass: weight = share of the worker's votes that name their task's majority label (ties: all
+    count)."""
     blind = share_posterior(votes, agreement(votes, np.ones(len(votes.task)))[votes.worker])
     return share_fit("wawa", votes, blind)
 

@@ -1,7 +1,7 @@
 """Zero-based skill (crowd-kit): weighted majority and agreement in turn, until the weights stand still.
 
-Only the part of a worker's agreement that is above chance (1/K) counts, hence "zero-based": someone who clicks at
-random weighs nothing.
+Only the part of a worker's agreement that is above chance (1/K) counts, hence "zero-based": someone who
+clicks at random weighs nothing.
 """
 
 from __future__ import annotations
