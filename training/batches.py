@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn.functional import pad
 
 from training.loop import Batches
 
@@ -47,7 +47,7 @@ def picture_batches(pixels: np.ndarray, device: torch.device, flip: bool, shift:
 def shifted(x: Tensor, most: int, chance: torch.Generator) -> Tensor:
     """Move each picture of float[n, 3, h, w] by up to `most` pixels each way; edges are mirrored."""
     n, _, height, width = x.shape
-    padded = F.pad(x, (most, most, most, most), mode="reflect")
+    padded = pad(x, (most, most, most, most), mode="reflect")
     top, left = torch.randint(0, 2 * most + 1, (2, n), generator=chance, device=x.device)
     rows = top[:, None] + torch.arange(height, device=x.device)
     columns = left[:, None] + torch.arange(width, device=x.device)

@@ -1,8 +1,8 @@
 """Intervals over both chances of a run: which test images were drawn, and which seeds.
 
-The hierarchical (pigeonhole) bootstrap of crossed data (Owen 2007, "The pigeonhole bootstrap", Annals of Applied
-Statistics 1(2)): images and seeds are drawn anew, independently of each other, and every cell takes the product
-of its two weights. Arms share their draws, so that differences between arms are paired.
+The hierarchical (pigeonhole) bootstrap of crossed data (Owen 2007, "The pigeonhole bootstrap", Annals of
+Applied Statistics 1(2)): images and seeds are drawn anew, independently of each other, and every cell takes
+the product of its two weights. Arms share their draws, so that differences between arms are paired.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Estimate:
 class Bootstrap:
     """Draws for tables of float[seeds, images], the same for every table given to it.
 
-    One seed fewer than there are is drawn: the variance over S drawn of S seeds is too small by (S-1)/S, which
-    matters at 5 seeds. A single seed stands for itself and its chance is not in the interval.
+    One seed fewer than there are is drawn: the variance over S drawn of S seeds is too small by (S-1)/S,
+    which matters at 5 seeds. A single seed stands for itself and its chance is not in the interval.
     """
 
     def __init__(self, seeds: int, images: int, replicates: int = REPLICATES, key: int = 0) -> None:
@@ -47,7 +47,7 @@ class Bootstrap:
         self._images = rng.multinomial(images, np.full(images, 1 / images), replicates) / images
 
     def mean(self, table: Floats) -> Estimate:
-        """The mean of float[seeds, images] (accuracy, or a paired difference), with its percentile interval."""
+        """The mean of float[seeds, images], accuracy or a paired difference, with its interval."""
         draws = np.einsum("bi,bi->b", self._seeds @ table.astype(np.float64), self._images)
         return estimate(float(table.mean()), draws)
 

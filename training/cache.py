@@ -21,14 +21,14 @@ Wrap = Callable[[Iterable[bool], int, str], Iterable[bool]]
 
 @dataclass(frozen=True)
 class Pictures:
-    """`pixels`: uint8[n, size, size, 3], RGB, in the manifest's order. `readable`: bool[n], False = all black."""
+    """`pixels`: uint8[n, size, size, 3], RGB, in the manifest's order; `readable`: bool[n], else black."""
 
     pixels: np.ndarray
     readable: np.ndarray
 
 
 def decode(file: Path, size: int) -> np.ndarray | None:
-    """A picture as uint8[size, size, 3]: shorter side scaled to `size`, centre cropped; None if unreadable."""
+    """A picture as uint8[size, size, 3]: shorter side scaled to `size`, cropped at the centre, or None."""
     try:
         with Image.open(file) as opened:
             opened.draft("RGB", (size * 2, size * 2))  # JPEG decodes straight to a half or a quarter

@@ -1,9 +1,9 @@
 """The curve: test accuracy against label error, fitted over the arms, with its interval.
 
 Least squares over the arms' means: a straight line, or a parabola from five different errors on. The interval
-refits the curve on every bootstrap replicate of the accuracies, and so holds the chance of images and seeds; it
-does not hold that one kind of error may cost more than another at the same rate (people's errors are not spread
-evenly, injected ones are), which the distance of the arms from the curve shows.
+refits the curve on every bootstrap replicate of the accuracies, and so holds the chance of images and seeds;
+it does not hold that one kind of error may cost more than another at the same rate (people's errors are not
+spread evenly, injected ones are), which the distance of the arms from the curve shows.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ def train_pair(bench: Bench, targets: Targets, settings: Settings, seed: int) ->
 def run_pairs(
     bench: Bench, labellings: Labellings, settings: Settings, folder: RunFolder, progress: Wrap
 ) -> dict[str, list[PairResult]]:
-    """All pairs, seed by seed, so that an early end leaves the arms evenly done; finished ones are read back."""
+    """All pairs, seed by seed, so that an early end leaves the arms even; finished ones are read."""
     pairs = [(arm, seed) for seed in range(settings.seeds) for arm in labellings.arms]
     found: dict[str, list[PairResult]] = {arm: [] for arm in labellings.arms}
     for arm, seed in progress(pairs, len(pairs), "train"):

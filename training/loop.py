@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.functional import cross_entropy
 
 from training.backbone import autocast
 from training.networks import main_logits
@@ -89,7 +89,7 @@ def fit(
             x = batches(rows[chosen], chance)
             with autocast(device, precision):
                 scores = main_logits(net(x)).float()
-            loss = F.cross_entropy(scores, targets[chosen], label_smoothing=settings.label_smoothing)
+            loss = cross_entropy(scores, targets[chosen], label_smoothing=settings.label_smoothing)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 FROZEN = "lite0"
@@ -30,7 +29,7 @@ class Standardise(nn.Module):
 
 
 def head(features: Tensor, classes: int, hidden: int) -> nn.Module:
-    """A linear head (`hidden` 0) or one hidden layer, over features standardised by `features` (float[n, d])."""
+    """A linear head (`hidden` 0) or one hidden layer, over float[n, d] standardised by `features`."""
     width = features.shape[1]
     scale = Standardise(features.mean(0), features.std(0))
     if hidden == 0:

@@ -1,4 +1,4 @@
-"""The report's plots, each as SVG text; drawn without a screen, with direct labels and zero-free accuracy axes."""
+"""The report's plots, each as SVG text with direct labels; drawn without a screen."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 INK, SOFT, ACCENT = "#1c1e21", "#8a8f98", "#1f5fbf"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 9.5,
     "text.color": INK,

@@ -201,5 +201,5 @@ def _check_trainable(release: Release) -> None:
         raise ReleaseError(f"{release.path}: the test split is empty; accuracy cannot be measured")
     if test["reference"].isna().all():
         raise ReleaseError(
-            f"{release.path}: no test picture has a reference (a sealed release?); accuracy cannot be measured"
+            f"{release.path}: no test picture has a reference (a sealed release?): nothing to measure by"
         )

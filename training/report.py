@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from training import measures, plots
+from training.bootstrap import Bootstrap
 from training.release import Release
 from training.store import PairResult
 from training.summary import TestSet
 
 CSS = """
 :root{color-scheme:light;--ink:#1c1e21;--soft:#5f6570;--line:#d9dce1;--accent:#1f5fbf}
-body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:#fff;margin:0 auto;max-width:880px;padding:32px 24px}
+body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:#fff;margin:0 auto;
+  max-width:880px;padding:32px 24px}
 h1{font-size:26px;line-height:1.25;margin:0 0 4px}h2{font-size:18px;margin:40px 0 8px}
 p{margin:8px 0;max-width:68ch}.soft{color:var(--soft)}.answer{font-size:18px}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:14px;width:100%}
@@ -24,8 +26,10 @@ th:first-child,td:first-child{text-align:left}th{font-weight:600}tr.main td{font
 img.plot{max-width:100%;height:auto;display:block}figure{margin:8px 0}
 .warn{border-left:3px solid #b26a00;padding:2px 12px;margin:8px 0}
 .row{display:flex;flex-wrap:wrap;gap:8px;align-items:center}.row img{width:72px;height:72px;background:#777}
-code,pre{font:13px/1.45 ui-monospace,monospace}pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#f5f6f7;padding:12px}
-@media print{body{padding:0;max-width:none;font-size:11pt}h2{break-after:avoid}figure,tr,.row{break-inside:avoid}}
+code,pre{font:13px/1.45 ui-monospace,monospace}pre{white-space:pre-wrap;overflow-wrap:anywhere;
+  background:#f5f6f7;padding:12px}
+@media print{body{padding:0;max-width:none;font-size:11pt}h2{break-after:avoid}
+  figure,tr,.row{break-inside:avoid}}
 """
 WORST = 6
 EXAMPLES = 8
@@ -48,7 +52,7 @@ def render(
         _opening(metrics),
         _curve(metrics),
         _arms(metrics),
-        _per_category(matrix, names, shown, len(found[shown])),
+        _per_category(matrix, names, shown, found[shown], test),
         _confusions(matrix, names, shown, probabilities.argmax(axis=1), test, pixels),
         _calibration(metrics, found, test),
         _training(metrics, found),
@@ -57,8 +61,8 @@ def render(
     title = f"What the labels of {release.name} {release.version} are worth"
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{CSS}</style></head><body>'
-        f"<h1>{escape(title)}</h1>{''.join(parts)}</body></html>\n"
+        f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{CSS}</style></head>'
+        f"<body><h1>{escape(title)}</h1>{''.join(parts)}</body></html>\n"
     )
 
 
@@ -80,7 +84,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], main: int | None =
     """An HTML table of escaped text; row `main` is set in bold."""
     cells = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     body = "".join(
-        f"<tr{' class=main' if index == main else ''}>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>"
+        f"<tr{' class=main' if index == main else ''}>"
+        f"{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>"
         for index, row in enumerate(rows)
     )
     return f'<div class="scroll"><table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>'
@@ -107,7 +112,8 @@ def _opening(metrics: dict[str, Any]) -> str:
         answer = (
             f'<p class="answer">Training on the consensus instead of the majority {verb} '
             f"{abs(100 * primary['value']):.1f} points of test accuracy "
-            f"(95% interval {100 * primary['lo']:+.1f} to {100 * primary['hi']:+.1f}, p = {primary['p']:.2g}){told}.</p>"
+            f"(95% interval {100 * primary['lo']:+.1f} to {100 * primary['hi']:+.1f}, "
+            f"p = {primary['p']:.2g}){told}.</p>"
         )
     if metrics["smallest_difference"] is not None:
         facts += (
@@ -139,8 +145,7 @@ def _arms(metrics: dict[str, Any]) -> str:
     rows = []
     for arm, row in metrics["arms"].items():
         other = row["minus_majority"]
-        chance = "–" if other is None else f"{other['p']:.2g}"
-        held = "–" if other is None or other["p_holm"] is None else f"{other['p_holm']:.2g}"
+        chance = None if other is None else other["p"] if other["p_holm"] is None else other["p_holm"]
         rows.append(
             [
                 arm,
@@ -148,26 +153,32 @@ def _arms(metrics: dict[str, Any]) -> str:
                 interval(row["top1"]),
                 interval(row["top5"]),
                 interval(other, signed=True),
-                chance,
-                held,
+                "–" if chance is None else f"{chance:.2g}",
             ]
         )
     order = list(metrics["arms"])
-    head = ("arm", "label error", "top-1", "top-5", "minus majority, points", "p", "p (Holm)")
+    head = ("arm", "label error", "top-1", "top-5", "minus majority, points", "p")
     main = order.index("consensus") if "consensus" in order else None
     note = (
-        "All arms trained on the same pictures, with the same initialisation and order in each seed; the last "
-        "weights count. Consensus minus majority was named before the run; the other differences carry Holm's p."
+        "All arms trained on the same pictures, with the same initialisation and order in each seed; "
+        "the last weights count. Consensus minus majority was named before the run; the other differences "
+        "carry Holm's p."
     )
     return f'<h2>The labellings</h2>{table(head, rows, main)}<p class="soft">{note}</p>'
 
 
-def _per_category(matrix: np.ndarray, names: Sequence[str], arm: str, seeds: int) -> str:
-    precision, recall, f1 = measures.per_category(matrix)
-    rows = [
-        [name, str(int(matrix[i].sum()) // seeds), *(percent(float(m[i])) for m in (precision, recall, f1))]
-        for i, name in enumerate(names)
-    ]
+def _per_category(
+    matrix: np.ndarray, names: Sequence[str], arm: str, results: Sequence[PairResult], test: TestSet
+) -> str:
+    """Figures of each category; recall with its interval over its test images and the seeds."""
+    precision, _, f1 = measures.per_category(matrix)
+    right = np.stack([measures.hits(result.probabilities, test.truth) for result in results])
+    rows = []
+    for index, name in enumerate(names):
+        own = right[:, test.truth == index]
+        recall = Bootstrap(len(own), own.shape[1]).mean(own).as_dict() if own.size else None
+        figures = (percent(float(precision[index])), interval(recall), percent(float(f1[index])))
+        rows.append([name, str(own.shape[1]), *figures])
     head = ("category", "test images", "precision", "recall", "F1")
     return f"<h2>Each category, trained on {escape(arm)}</h2>{table(head, rows)}"
 
@@ -218,7 +229,8 @@ def _training(metrics: dict[str, Any], found: dict[str, list[PairResult]]) -> st
     runs = sum(len(results) for results in found.values())
     text = (
         f"{runs} trainings took {spent:.0f} s, {spent / runs:.1f} s each; this invocation took "
-        f"{metrics['seconds']:.0f} s with reading and decoding, on {metrics['environment']['threads']} CPU threads."
+        f"{metrics['seconds']:.0f} s with reading and decoding, "
+        f"on {metrics['environment']['threads']} CPU threads."
     )
     plot = figure(plots.losses(means), "Training loss by epoch")
     return f"<h2>Training and its cost</h2><p>{text}</p>{plot}"

@@ -115,7 +115,7 @@ def available_cores() -> int:
 
 
 def retrain(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
-    """The whole run: open the release, train what is missing, write the results; returns metrics.json's content."""
+    """The whole run: open the release, train what is missing, write the results; returns the metrics."""
     started = time.monotonic()
     settings, named = _settings(arguments)
     threads = arguments.threads or available_cores()
@@ -191,7 +191,7 @@ def _settings(arguments: argparse.Namespace) -> tuple[Settings, bool]:
 def _identity(
     release: Release, settings: Settings, threads: int, device: str, version: str
 ) -> dict[str, Any]:
-    """What must be the same for finished pairs to be taken over: more arms or seeds may be asked for later."""
+    """What must be the same for finished pairs to be taken over: more arms or seeds may come later."""
     fixed = {
         key: value
         for key, value in dataclasses.asdict(settings).items()

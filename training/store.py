@@ -1,7 +1,8 @@
-"""The run's folder: finished (arm, seed) pairs, each written whole, so that a killed run goes on where it was.
+"""The run's folder: finished (arm, seed) pairs, each written whole, so that a killed run goes on where it
+was.
 
-`results/ARM-SEED.npz` holds what a pair found, `checkpoints/ARM-SEED.pt` its last weights, `run.json` what the
-run computes. Results of other settings, another release or another number of threads are never mixed in.
+`results/ARM-SEED.npz` holds what a pair found, `checkpoints/ARM-SEED.pt` its last weights, `run.json` what
+the run computes. Results of other settings, another release or another number of threads are never mixed in.
 """
 
 from __future__ import annotations

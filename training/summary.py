@@ -164,7 +164,7 @@ def _warnings(
 
 
 def predictions(found: dict[str, list[PairResult]], test: TestSet, classes: Sequence[str]) -> pd.DataFrame:
-    """One row per arm, seed and test image: `arm,seed,image,label,predicted,probabilities` (in class order)."""
+    """One row per arm, seed and test image; probabilities in class order."""
     names = np.array(classes, dtype=object)
     parts = []
     for arm in sorted(found):
