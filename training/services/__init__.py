@@ -1,0 +1,1 @@
+"""The verbs of this stage: each changes several rows at once, in short transactions."""
