@@ -2,8 +2,8 @@
 
 `python -m demo.choose_photos SOURCE` reads `SOURCE/images.csv` (columns image, sender_id, label) and
 `SOURCE/images/<image>.jpg`, and writes `demo/photos/*.jpg` and `demo/labels.csv`. The same source gives
-the same choice. Photos that look like a second picture of the same garment are left out, because the demo claims
-to know which pictures are copies: the ones that it plants, and no others.
+the same choice. Photos that look like a second picture of the same garment are left out, because the demo
+claims to know which pictures are copies: the ones that it plants, and no others.
 """
 
 import argparse
@@ -39,8 +39,8 @@ LONG_SIDE = 160
 QUALITY = 84
 
 # A pair is too alike when one of these holds. The bounds were set by looking at the pairs beside them:
-# same-sender pairs with 11 or fewer matched points show two garments on one carpet, those with many more show one
-# garment twice.
+# same-sender pairs with 11 or fewer matched points show two garments on one carpet, those with many more
+# show one garment twice.
 MAX_HASH_DISTANCE = 4
 MAX_CORRELATION = 0.97
 MIN_MATCHED_POINTS = 12

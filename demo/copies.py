@@ -12,8 +12,8 @@ def make_copy(original: bytes, kind: str, seed: int, name: str) -> bytes:
     """JPEG bytes of a near-copy.
 
     `kind`: resized (60 to 150 % of the size), recompressed (quality 30 to 60), cropped (3 to 5 % off
-    the width and the height) or watermarked (pale text across the lower part). Equal arguments draw equal parameters.
-    Raises ValueError for another kind.
+    the width and the height) or watermarked (pale text across the lower part). Equal arguments draw
+    equal parameters. Raises ValueError for another kind.
     """
     rng = random.Random(f"{seed}|{name}|{kind}")
     with Image.open(io.BytesIO(original)) as opened:

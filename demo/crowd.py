@@ -47,9 +47,9 @@ class Worker:
 
 KINDS: dict[str, Kind] = {
     "expert": Kind(skill=0.99, slope=0.45, unsure=0.04, spread=0.05, pace=3.5),
-    "average": Kind(skill=0.97, slope=0.70, unsure=0.06, spread=0.15, pace=2.4),
-    "sloppy": Kind(skill=0.86, slope=0.80, unsure=0.02, spread=0.40, pace=1.3),
-    "swapper": Kind(skill=0.96, slope=0.70, unsure=0.05, spread=0.15, pace=2.2),
+    "average": Kind(skill=0.975, slope=0.62, unsure=0.06, spread=0.15, pace=2.4),
+    "sloppy": Kind(skill=0.88, slope=0.72, unsure=0.02, spread=0.40, pace=1.3),
+    "swapper": Kind(skill=0.96, slope=0.62, unsure=0.05, spread=0.15, pace=2.2),
     "clicker": Kind(skill=0.0, slope=0.0, unsure=0.0, spread=1.0, pace=0.5),
     "constant": Kind(skill=0.0, slope=0.0, unsure=0.0, spread=0.0, pace=0.4),
 }
