@@ -21,6 +21,8 @@ COLOURS = {
 }
 THICK = 10
 """Height of a horizontal bar in pixels."""
+VISIBLE = 0.005
+"""Probabilities below this would be written as 0%."""
 
 
 class Bar(NamedTuple):
@@ -41,7 +43,7 @@ class Part(NamedTuple):
 
 
 def bars(
-    rows: Sequence[Bar], *, title: str, most: float | None = None, label_width: str = "minmax(4rem, 11rem)"
+    rows: Sequence[Bar], *, title: str, most: float | None = None, label_width: str = "fit-content(11rem)"
 ) -> str:
     """Horizontal bars from zero, each with its label before and its figure after it.
 
@@ -67,7 +69,7 @@ def bars(
 
 
 def progress(parts: Sequence[Part], *, title: str) -> str:
-    """One bar parted by counts; each part is named with its count below, a square of its colour before it."""
+    """One bar parted by counts; each part that is there is named below, with its count and its colour."""
     total = sum(part.count for part in parts)
     x, rects, names = 0.0, [], []
     for part in parts:
@@ -76,6 +78,8 @@ def progress(parts: Sequence[Part], *, title: str) -> str:
         if part.count:
             rects.append(f'<rect x="{x:.3f}%" width="{share:.3f}%" height="16" fill="{colour}"/>')
         x += share
+        if not part.count and total:
+            continue
         names.append(
             '<span style="white-space:nowrap"><svg width="10" height="10" aria-hidden="true">'
             f'<rect width="10" height="10" fill="{colour}"/></svg> {part.count:,} {escape(part.label)}</span>'
@@ -109,7 +113,10 @@ def histogram(
             )
         parts.append(_text(x + step / 2, base - tall - 5, f"{count:,}" if count else "", "middle"))
     parts.append(f'<line x1="0" x2="100%" y1="{base}" y2="{base}" stroke="{COLOURS["line"]}"/>')
+    every = 2 if len(counts) > 7 else 1  # on a phone ten figures would touch
     for place, edge in enumerate(edges):
+        if (len(counts) - place) % every:
+            continue
         anchor = "start" if place == 0 else "end" if place == len(counts) else "middle"
         word = f"{edge:g}{unit if place == len(counts) else ''}"
         parts.append(_text(place * step, height - 4, word, anchor, muted=True))
@@ -134,13 +141,16 @@ def interval(
     return _svg(parts, 16, title)
 
 
-def posterior(likely: Iterable[tuple[str, float]], *, title: str, shown: int = 3) -> str:
-    """The likeliest labels as bars in percent; what is left out is one row, so that the rows sum to 100."""
+def posterior(
+    likely: Iterable[tuple[str, float]], *, title: str, shown: int = 3, more: str = "{n} more"
+) -> str:
+    """The likeliest labels as bars in percent; the others are one row (`more`), so that all sum to 100."""
     ordered = sorted(likely, key=lambda pair: (-pair[1], pair[0]))
-    rows = [Bar(label, p, f"{100 * p:.0f}%") for label, p in ordered[:shown]]
-    rest = sum(p for _, p in ordered[shown:])
-    if rest >= 0.005:
-        rows.append(Bar(f"{len(ordered) - shown} more", rest, f"{100 * rest:.0f}%", "muted"))
+    named = [(label, p) for label, p in ordered[:shown] if p >= VISIBLE]
+    rows = [Bar(label, p, f"{100 * p:.0f}%") for label, p in named]
+    rest = sum(p for _, p in ordered[len(named) :])
+    if rest >= VISIBLE:
+        rows.append(Bar(more.format(n=len(ordered) - len(named)), rest, f"{100 * rest:.0f}%", "muted"))
     return bars(rows, title=title, most=1.0, label_width="minmax(3rem, 6rem)")
 
 

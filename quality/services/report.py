@@ -10,8 +10,9 @@ from statistics import median
 from typing import Any
 
 from django.db.models import Count, Exists, F, OuterRef, Q, Sum
+from django.utils.translation import gettext as _
 
-from annotation_site.models import NO, NONE, YES, Round, Task, Vote, Worker
+from annotation_site.models import NO, NONE, UNSURE, VERIFY_UNSURE, YES, Round, Task, Vote, Worker
 from annotation_site.services.tables import votes_table
 from ingest.models import Dataset
 from quality.agreement import krippendorff_alpha
@@ -63,9 +64,21 @@ def funnel(dataset: Dataset) -> dict[str, int]:
     }
 
 
+def label_names(dataset: Dataset) -> dict[str, str]:
+    """Every label a vote may carry -> its name in people's words."""
+    return {
+        **dict(dataset.categories.values_list("key", "name")),
+        NONE: _("none of these"),
+        UNSURE: _("not sure"),
+        VERIFY_UNSURE: _("not sure"),
+        YES: _("yes"),
+        NO: _("no"),
+    }
+
+
 def category_counts(dataset: Dataset) -> list[dict[str, Any]]:
     """Consensus of classify rounds by label, most frequent first: `label`, `name`, `images`, `settled`."""
-    names = dict(dataset.categories.values_list("key", "name"))
+    names = label_names(dataset)
     rows = (
         Consensus.objects.filter(task__round__dataset=dataset, task__category=None)
         .exclude(task__state=Task.State.WITHDRAWN)

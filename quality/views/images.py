@@ -12,12 +12,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from annotation_site.decorators import dataset_page
-from annotation_site.models import NO, NONE, YES, Role, Task, Vote
+from annotation_site.models import NO, UNSURE, VERIFY_UNSURE, YES, Role, Task, Vote
 from ingest.models import Candidate, Dataset
 from quality.charts import posterior
 from quality.models import Consensus, Gold, Reference
 from quality.paging import place_after, token
 from quality.services import report
+from quality.views.rounds import may_act
 
 PAGE = 24
 """Pictures on a page: a multiple of 2, 3, 4 and 6 columns."""
@@ -31,7 +32,7 @@ SHOWN = 500
 @dataset_page(Role.REVIEWER, Role.RESEARCHER)
 def review(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     """Pictures by how unsure their consensus is, the most uncertain first; gold left out."""
-    rounds = list(dataset.rounds.order_by("-id")[:100])
+    rounds, names = list(dataset.rounds.order_by("-id")[:100]), report.label_names(dataset)
     chosen_round = next((r for r in rounds if str(r.pk) == request.GET.get("round")), None)
     category = request.GET.get("category", "")
     held = Consensus.objects.filter(task__gold=False, task__round__dataset=dataset)
@@ -53,13 +54,13 @@ def review(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     context = {
         "dataset": dataset,
         "section": "review",
-        "cards": _cards(rows),
+        "cards": _cards(rows, names),
+        "names": names,
         "next": urlencode({**kept, "after": token(rows[-1].confidence, rows[-1].pk)}) if more else "",
         "first_page": urlencode(kept) if place else None,
         "unsure": min(unsure, COUNTED_TO),
         "unsure_capped": unsure > COUNTED_TO,
-        "categories": dataset.categories.values_list("key", "name"),
-        "none": NONE,
+        "labels": {key: name for key, name in names.items() if key not in (UNSURE, VERIFY_UNSURE)},
         "category": category,
         "rounds": rounds,
         "chosen_round": chosen_round,
@@ -67,7 +68,7 @@ def review(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     return render(request, "quality/review.html", context)
 
 
-def _cards(rows: list[Consensus]) -> list[dict[str, Any]]:
+def _cards(rows: list[Consensus], names: dict[str, str]) -> list[dict[str, Any]]:
     votes = report.votes_by_label(row.task_id for row in rows)
     return [
         {
@@ -75,7 +76,7 @@ def _cards(rows: list[Consensus]) -> list[dict[str, Any]]:
             "task": row.task,
             "sha": row.task.image.sha256,
             "votes": votes.get(row.task_id, []),
-            "chart": posterior(row.posterior.items(), title=_("How likely each label is")),
+            "chart": _posterior_chart(row, names, 3),
         }
         for row in rows
     ]
@@ -102,14 +103,19 @@ def image(request: HttpRequest, dataset: Dataset, sha: str) -> HttpResponse:
     by_task: dict[int, list[Vote]] = {}
     for vote in votes:
         by_task.setdefault(vote.task_id, []).append(vote)
+    names = report.label_names(dataset)
+    stories = [_story(task, by_task.get(task.pk, []), names) for task in tasks]
     context = {
         "dataset": dataset,
         "section": "images",
+        "names": names,
+        "told": next((story for story in stories if story["consensus"]), None),
+        "may_see_workers": may_act(request, dataset),
         "image": shown,
         "represents": group is not None and group.representative_id == shown.pk,
         "representative": group.representative if group else None,
         "copies": [member for member in members if member.pk != shown.pk],
-        "stories": [_story(task, by_task.get(task.pk, [])) for task in tasks],
+        "stories": stories,
         "candidates": _candidates(ids),
         "references": Reference.objects.filter(image_id__in=ids).select_related("category").order_by("id"),
         "gold": Gold.objects.filter(image_id__in=ids).select_related("category").first(),
@@ -117,12 +123,16 @@ def image(request: HttpRequest, dataset: Dataset, sha: str) -> HttpResponse:
     return render(request, "quality/image.html", context)
 
 
-def _story(task: Task, votes: list[Vote]) -> dict[str, Any]:
+def _story(task: Task, votes: list[Vote], names: dict[str, str]) -> dict[str, Any]:
     consensus = getattr(task, "consensus", None)
-    chart = ""
-    if consensus:
-        chart = posterior(consensus.posterior.items(), title=_("How likely each label is"), shown=6)
+    chart = _posterior_chart(consensus, names, 6) if consensus else ""
     return {"task": task, "votes": votes, "consensus": consensus, "chart": chart}
+
+
+def _posterior_chart(consensus: Consensus, names: dict[str, str], shown: int) -> str:
+    likely = [(names.get(key, key), p) for key, p in consensus.posterior.items()]
+    # Translators: how many further labels share what probability is left.
+    return posterior(likely, title=_("How likely each label is"), shown=shown, more=_("{n} more"))
 
 
 def _candidates(image_ids: list[int]) -> list[Candidate]:

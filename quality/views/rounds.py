@@ -63,7 +63,7 @@ def round_detail(request: HttpRequest, dataset: Dataset, pk: int) -> HttpRespons
         "may_act": may_act(request, dataset),
         "spread": spread,
         "spread_chart": _spread_chart(spread),
-        "labels_chart": _labels_chart(report.label_counts(round)),
+        "labels_chart": _labels_chart(report.label_counts(round), report.label_names(dataset)),
         **_progress(round),
     }
     return render(request, "quality/round.html", context)
@@ -130,7 +130,7 @@ def _spread_chart(spread: report.Histogram) -> str:
     return histogram(spread.counts, percents, title=_("Tasks by the confidence of their consensus"))
 
 
-def _labels_chart(counts: list[tuple[str, int]]) -> str:
+def _labels_chart(counts: list[tuple[str, int]], names: dict[str, str]) -> str:
     total = sum(n for _label, n in counts)
-    rows = [Bar(label, n, f"{n:,} ({100 * n / total:.0f}%)") for label, n in counts]
+    rows = [Bar(names.get(label, label), n, f"{n:,} ({100 * n / total:.0f}%)") for label, n in counts]
     return bars(rows, title=_("Tasks by label")) if rows else ""

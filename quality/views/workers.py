@@ -116,6 +116,7 @@ def worker_detail(request: HttpRequest, dataset: Dataset, code: str) -> HttpResp
         ],
         "votes": sum(p.votes for p in participations),
         "participations": participations,
+        "names": report.label_names(dataset),
         "confusions": report.worker_confusions(dataset, worker),
         "pace": pace,
         "pace_chart": _pace_chart(pace),

@@ -195,13 +195,13 @@ def test_image_tells_its_story_from_any_copy(curator, dataset, round):
     for number in (0, 100):
         sha = Image.objects.get(dataset=dataset, phash=number).sha256
         text = curator.get(reverse("image", args=[dataset.name, sha])).content.decode()
-        assert "The consensus says cat, 100% sure, from 4 votes." in text
+        assert "The consensus says Cat, 100% sure, from 4 votes." in text
         assert "0.jpg" in text
-        assert "Gold: cat" in text
+        assert "Gold: Cat" in text
         assert "One other file shows the same picture." in text
     sha = Image.objects.get(dataset=dataset, phash=4).sha256
     text = curator.get(reverse("image", args=[dataset.name, sha])).content.decode()
-    assert "Reference: dog, by anna." in text
+    assert "Reference: Dog, by anna." in text
 
 
 def test_settle_now_runs_a_pass_and_close_closes(curator, dataset, round):
