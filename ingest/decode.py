@@ -1,8 +1,8 @@
 """Bytes to picture, for bytes that nobody trusts.
 
 What a file is, is sniffed from its first bytes and held against a list of formats; names and content types
-are never asked. Size limits are read from the header before a pixel is decoded. A truncated file is refused, not
-shown with a grey half. What comes out is always 8-bit sRGB-like RGB, upright, on white.
+are never asked. Size limits are read from the header before a pixel is decoded. A truncated file is refused,
+not shown with a grey half. What comes out is always 8-bit sRGB-like RGB, upright, on white.
 
 A decoder written in C can still crash or hang on hostile bytes: whoever decodes pictures of strangers runs
 `open_picture` in a process that may die.

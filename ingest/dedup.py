@@ -9,7 +9,7 @@ import os
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +98,7 @@ def read_folder(folder: Path, mirrored: bool, processes: int) -> list[Read]:
     jobs = [(str(folder), paths[i : i + BATCH], mirrored) for i in range(0, len(paths), BATCH)]
     done: list[Read] = []
     with _bar(len(paths), "hashing", "picture") as bar:
-        for job, reads in _spread(read_batch, jobs, processes):
+        for job, reads in spread(read_batch, jobs, processes):
             done += reads if reads is not None else [_read_alone(str(folder), p, mirrored) for p in job[1]]
             bar.update(len(job[1]))
     return sorted(done, key=lambda read: read.path)
@@ -114,19 +114,23 @@ def find_pairs(folder: Path, reads: Sequence[Read], radius: int, processes: int)
             paths[read.record.key] = read.path
     found = candidates(list(unique.values()), [], radius)
     jobs = []
-    for batch in _by_component(found):
+    for batch in by_component(found):
         keys = {key for candidate in batch for key in (candidate.a, candidate.b)}
         jobs.append((str(folder), {key: paths[key] for key in keys}, batch))
     pairs: list[Pair] = []
     with _bar(len(found), "comparing", "pair") as bar:
-        for job, settled in _spread(examine_batch, jobs, processes):
-            # A picture that was decoded once is not expected to kill its decoder; if so, nothing is merged.
-            pairs += settled or []
+        for job, settled in spread(examine_batch, jobs, processes):
+            settled = settled if settled is not None else _alone(examine_batch, job)
+            if settled is None:
+                raise BadTable(
+                    f"a process died twice comparing pictures such as {next(iter(job[1].values()))}"
+                )
+            pairs += settled
             bar.update(len(job[2]))
     return sorted(pairs)
 
 
-def _by_component(found: Sequence[Candidate]) -> Iterator[list[Candidate]]:
+def by_component(found: Sequence[Candidate]) -> Iterator[list[Candidate]]:
     """Candidates in batches of whole components, so that no pair is looked at needlessly."""
     home: dict[str, int] = {}
     for number, keys in enumerate(components((c.a, c.b) for c in found)):
@@ -144,14 +148,14 @@ def _by_component(found: Sequence[Candidate]) -> Iterator[list[Candidate]]:
         yield batch
 
 
-def _spread(
+def spread(
     work: Callable[[Work], list[Result]], jobs: Iterable[Work], processes: int
 ) -> Iterator[tuple[Work, list[Result] | None]]:
     """Each job with its result, in order; None for a job that was lost when a process died."""
     waiting = list(jobs)
     while waiting:
         with ProcessPoolExecutor(processes) as pool:
-            futures = [(job, pool.submit(work, job)) for job in waiting]
+            futures = [(job, _submitted(pool, work, job)) for job in waiting]
             waiting = []
             for job, future in futures:
                 try:
@@ -164,13 +168,30 @@ def _spread(
             waiting = waiting[1:]
 
 
-def _read_alone(folder: str, path: str, mirrored: bool) -> Read:
-    """One file in a process of its own."""
+def _submitted(
+    pool: ProcessPoolExecutor, work: Callable[[Work], list[Result]], job: Work
+) -> Future[list[Result]]:
+    """A pool that is already broken refuses work at once; that counts as lost work like any other."""
+    try:
+        return pool.submit(work, job)
+    except BrokenProcessPool as error:
+        lost: Future[list[Result]] = Future()
+        lost.set_exception(error)
+        return lost
+
+
+def _alone(work: Callable[[Work], list[Result]], job: Work) -> list[Result] | None:
+    """A job in a process of its own; None where that process dies."""
     with ProcessPoolExecutor(1) as pool:
         try:
-            return pool.submit(read_file, folder, path, mirrored).result()
+            return pool.submit(work, job).result()
         except BrokenProcessPool:
-            return Read(path, None, "decoder_crashed")
+            return None
+
+
+def _read_alone(folder: str, path: str, mirrored: bool) -> Read:
+    reads = _alone(read_batch, (folder, [path], mirrored))
+    return reads[0] if reads else Read(path, None, "decoder_crashed")
 
 
 def groups_table(reads: Sequence[Read], pairs: Sequence[Pair]) -> pd.DataFrame:
@@ -208,6 +229,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise BadTable(f"{path}: its folder does not exist; make it first")
         if not 0 <= options.radius <= 20:
             raise BadTable(f"--radius {options.radius}: 0 to 20 bits")
+        if options.processes < 1:
+            raise BadTable(f"--processes {options.processes}: at least 1")
     except BadTable as error:
         print(f"ingest.dedup: {error}", file=sys.stderr)
         return 2
@@ -262,8 +285,8 @@ def _bar(total: int, words: str, unit: str) -> tqdm:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m ingest.dedup",
-        description="Find near-duplicates (resized, recompressed, marked, lightly cropped) among the pictures "
-        "below a folder. Every pair is verified by its pixels; close hashes alone merge nothing.",
+        description="Find near-duplicates (resized, recompressed, marked, lightly cropped) among the "
+        "pictures below a folder. Every pair is verified by its pixels; close hashes alone merge nothing.",
         epilog="example: python -m ingest.dedup photos -o groups.csv --rejected refused.csv",
     )
     parser.add_argument("folder", metavar="FOLDER")

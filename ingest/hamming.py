@@ -4,8 +4,8 @@ The hashes are cut into c chunks of about 64/c bits. Two hashes within the radiu
 floor(r / c) bits in at least one chunk (pigeonhole; Norouzi et al., Fast Exact Search in Hamming Space with
 Multi-Index Hashing, PAMI 2014). For each chunk the hashes are sorted by it, and for every mask of that few
 bits the bucket of key k is compared with the bucket of key k XOR mask, keys in rising order, so that memory
-is read nearly in sequence. A pair that several chunks would find is reported by the first of them alone, which
-gives every pair once without a table of pairs seen.
+is read nearly in sequence. A pair that several chunks would find is reported by the first of them alone,
+which gives every pair once without a table of pairs seen.
 
 Small inputs go through plain numpy: a job of a few thousand pictures compiles nothing.
 """
