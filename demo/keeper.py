@@ -1,9 +1,10 @@
 """Run one command for as long as somebody holds the other end of standard input.
 
-`python -m demo.keeper COMMAND…`: when standard input ends, because whoever started this was stopped or killed,
-the command is ended too. So a demo that dies, even by kill -9, leaves no server and no half-done stage running.
+`python -m demo.keeper COMMAND…`: when standard input ends, because whoever started this was stopped or
+killed, the command is ended too. So a demo that dies, even by kill -9, leaves no server behind.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -33,7 +34,7 @@ def main(command: list[str]) -> int:
     )
 
     def watch() -> None:
-        while sys.stdin.buffer.read(4096):
+        while os.read(0, 4096):
             pass
         end(process)
 

@@ -1,7 +1,7 @@
 """The whole main job on this machine, from crawl to report, with the bundled photos: what `make demo` runs.
 
-Every stage is the real one, started as a process. A demo that was stopped goes on where it stopped; a finished
-one is moved aside and starts clean.
+Every stage is the real one, started as a process. A demo that was stopped goes on where it stopped; a
+finished one is moved aside and starts clean.
 """
 
 import argparse
