@@ -129,6 +129,8 @@ class Image(models.Model):
     group = models.ForeignKey(DuplicateGroup, models.SET_NULL, null=True, blank=True, related_name="images")
     phash = models.BigIntegerField(help_text="64-bit perceptual hash, as a signed number")
     hash_version = models.PositiveSmallIntegerField()
+    # Made by `dedup`, 8 bytes each: hashes of the picture less a little of its sides, which find light crops.
+    cut_hashes = models.BinaryField(null=True)
     format = models.CharField(max_length=8)
     width = models.PositiveIntegerField()
     height = models.PositiveIntegerField()
