@@ -23,7 +23,7 @@ class Command(AssayCommand):
 
     help = (
         "Write every vote of a dataset, sorted by image: image, worker (a pseudonym), label, seconds, "
-        "created (UTC), round, gold, audit, task, status. Status is `counted`, or why the vote does not count."
+        "created (UTC), round, gold, audit, task, status. Status is `counted`, or why the vote does not."
     )
     example = """
     python manage.py export_votes birds votes.parquet

@@ -1,0 +1,18 @@
+"""What every test may rely on: folders of its own, passwords that cost nothing, an empty cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+
+
+@pytest.fixture(autouse=True)
+def own_folders(settings: Any, tmp_path: Path) -> None:
+    """No test reads or writes the data of this machine."""
+    settings.DATA_DIR = tmp_path / "data"
+    settings.STORAGE_URL = str(tmp_path / "data" / "store")
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    cache.clear()
