@@ -127,8 +127,9 @@ class _Reader:
             yield self.tree, url, ""
 
     def _absolute(self, link: str | None) -> str:
+        link = (link or "").strip()
         try:
-            return clean_url(urljoin(self.base, (link or "").strip()))
+            return clean_url(urljoin(self.base, link)) if link else ""
         except (BadUrl, ValueError):
             return ""
 
@@ -199,8 +200,9 @@ def _only(hit: Any) -> Any:
 def _largest(image: Any) -> str:
     """The largest version that an img, or the picture around it, offers."""
     offers: list[tuple[float, str]] = []
-    around = image.getparent()
-    sources = around.findall("source") if around is not None and around.tag == "picture" else []
+    # libxml2 reads HTML 4, where a source may hold the img that follows it.
+    around = next(image.iterancestors("picture"), None)
+    sources = around.iter("source") if around is not None else []
     for element in [image, *sources]:
         offers += _srcset(element.get("srcset") or element.get("data-srcset") or "")
     if offers:
