@@ -26,6 +26,7 @@ from demo.summary import arms_table, counted_votes, label_accuracy
 from demo.table import closing_table, farewell
 
 SEED = 7
+SMALLEST = 250  # every category needs a photo in every split
 WANTED_SPACE = 600 * 2**20
 METHODS = ("majority", "dawid_skene")
 STEPS: tuple[tuple[str, str, Callable[[Demo], Any]], ...] = (
@@ -119,8 +120,8 @@ def run(options: argparse.Namespace) -> None:
     """The demo. Raises DemoError with one line for the user."""
     given = options.data or (Path(os.environ["ASSAY_DATA"]) if os.environ.get("ASSAY_DATA") else None)
     data = (given or ROOT / "data").resolve()
-    if options.small is not None and options.small < 100:
-        raise DemoError("--small needs at least 100 photos: ten categories, three splits", 2)
+    if options.small is not None and options.small < SMALLEST:
+        raise DemoError(f"--small needs at least {SMALLEST} photos: ten categories, three splits", 2)
     lock = take_lock(data)
     chosen = {"small": options.small, "seed": options.seed, "port": options.port}
     state = begin(data, chosen, options.fresh)

@@ -47,6 +47,7 @@ class Demo:
         self.labels = pick(read_labels(), state.options["small"])
         self.crowd = make_crowd(self.seed)
         self.address = ""
+        self.at_work: Crowd | None = None
 
     @property
     def release(self) -> Path:
@@ -57,6 +58,10 @@ class Demo:
     def run(self) -> Path:
         """The training run's folder."""
         return self.data / "runs" / f"{NAME}-{VERSION}"
+
+    def splits(self) -> str:
+        """Train/val/test in percent: enough test photos, or with few photos every class in val."""
+        return "62/8/30" if len(self.labels) >= 1500 else "45/25/30"
 
     def plan(self) -> Plan:
         """What the photo site serves; made once."""
@@ -74,7 +79,7 @@ class Demo:
         manage = self.processes.manage
         manage("migrate", "--verbosity", "0", stage="making the database")
         if NAME not in database.datasets(self.data):
-            made = ("create_dataset", NAME, "--categories", str(CATEGORIES), "--splits", "62/8/30")
+            made = ("create_dataset", NAME, "--categories", str(CATEGORIES), "--splits", self.splits())
             manage(*made, "--title", "Clothing (demo)", "--licence", "CC0-1.0", "--json", stage="the dataset")
         # URLs hold the port, so a crawl that goes on needs the same one.
         port = int(self.state.once("port", lambda: self.state.options["port"] or free_port()))
@@ -178,18 +183,19 @@ class Demo:
     def vote(self, expected: int) -> dict[str, Any]:
         """The crowd works until the site has nothing left; how many votes came."""
         self.start_site()
-        crowd = Crowd(
-            self.address,
-            int(self.state.done["prepare"]["round"]),
-            self.crowd,
-            self.passwords(),
-            self.plan().photo_of(),
-            self.labels,
-            self.seed,
-        )
+        if self.at_work is None:
+            self.at_work = Crowd(
+                self.address,
+                int(self.state.done["prepare"]["round"]),
+                self.crowd,
+                self.passwords(),
+                self.plan().photo_of(),
+                self.labels,
+                self.seed,
+            )
         with progress(total=expected, what="votes", unit="vote") as bar:
             try:
-                tally = crowd.work(voted=bar.update)
+                tally = self.at_work.work(voted=bar.update)
             except SiteError as error:
                 raise DemoError(f"{error}; see the end of {self.files / 'site.log'}") from None
         return spoken(tally)

@@ -6,7 +6,7 @@ from typing import Any
 
 from demo.summary import Share
 
-REFUSED = ("stored", "same bytes as another", "found")
+KEPT = ("stored", "same_bytes", "same_url", "found")
 
 
 def closing_table(
@@ -34,11 +34,11 @@ def closing_table(
 def crawl_lines(crawl: Mapping[str, Any]) -> list[str]:
     """Links found and what became of them."""
     outcomes, hits = crawl["outcomes"], crawl["hits"]
-    refused = ", ".join(f"{n} {why}" for why, n in sorted(outcomes.items()) if why not in REFUSED)
-    same = outcomes.get("same bytes as another", 0)
+    refused = ", ".join(f"{n} {why}" for why, n in sorted(outcomes.items()) if why not in KEPT)
+    again = outcomes.get("same_bytes", 0) + outcomes.get("same_url", 0)
     return [
         f"Found      {crawl['links']:,} links, {outcomes.get('stored', 0):,} pictures kept, "
-        f"{same} the same bytes again",
+        f"{again} met again",
         f"Refused    {refused or 'none'}",
         f"Robots     {hits.get('private', 0)} requests into the folder that robots.txt closes",
     ]

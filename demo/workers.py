@@ -105,6 +105,7 @@ class Crowd:
     truth: Mapping[str, str]
     seed: int
     batch: int = 50
+    tokens: dict[str, str] = field(default_factory=dict)
 
     def work(self, threads: int = 4, voted: Callable[[int], None] = lambda _: None) -> Tally:
         """Every worker works until the site has nothing left for them; `voted` hears of each batch's size.
@@ -115,7 +116,6 @@ class Crowd:
         tally = Tally()
         lock = threading.Lock()
         failures: list[Exception] = []
-        tokens: dict[str, str] = {}
 
         def serve_turns() -> None:
             site = Site(self.address)
@@ -125,9 +125,9 @@ class Crowd:
                         if not waiting:
                             return
                         worker = waiting.popleft()
-                    if worker.name not in tokens:
-                        tokens[worker.name] = self.log_in(site, worker)
-                    results = self.take_turn(site, worker, tokens[worker.name])
+                    if worker.name not in self.tokens:
+                        self.tokens[worker.name] = self.log_in(site, worker)
+                    results = self.take_turn(site, worker, self.tokens[worker.name])
                     if results is None:
                         continue
                     with lock:
