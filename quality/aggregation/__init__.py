@@ -73,7 +73,7 @@ def aggregate(
             f"{len(votes.tasks)} tasks x labels, are too large; use auto or one_coin"
         )
     fit = _FITS[method](votes)
-    alike = likeness(votes, fit)
+    alike = likeness(votes, fit, _FITS[method])
     posterior = fit.blind.tempered(alike).clamped(votes)
     return Result(votes, fit, posterior, _summary(votes, fit, alike))
 

@@ -24,8 +24,9 @@ def fit_auto(votes: Votes) -> Fit:
     one = fit_one_coin(votes)
     if not len(votes.task) or not fits_in_memory(votes):
         return Fit("one_coin", one.posterior, one.blind, one.skill, one.iterations, one.converged)
-    fits = [one, fit_dawid_skene(votes), fit_mace(votes)]
-    alike = [likeness(votes, fit) for fit in fits]
+    models = (fit_one_coin, fit_dawid_skene, fit_mace)
+    fits = [one, *(model(votes) for model in models[1:])]
+    alike = [likeness(votes, fit, model) for fit, model in zip(fits, models, strict=True)]
     tables = [fit.blind.tempered(value).dense().table for fit, value in zip(fits, alike, strict=True)]
     blind = DensePosterior(np.mean(tables, axis=0))
     labels = np.array([table.argmax(axis=1) for table in tables])

@@ -9,6 +9,9 @@ gold corrects it. Tempering by `likeness` changes no label, only how sure of it 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 
 from quality.aggregation.posterior import Fit
@@ -21,15 +24,21 @@ GRID = np.round(np.arange(0.02, 0.99, 0.02), 2)
 FEWEST_GOLD = 10
 
 
-def likeness(votes: Votes, fit: Fit) -> float:
-    """MAP likeness of the voters: the prior, and how well the tempered posterior, not told, foresees gold."""
+def likeness(votes: Votes, fit: Fit, refit: Callable[[Votes], Fit]) -> float:
+    """MAP likeness of the voters: the prior, and how well the tempered posterior foresees gold.
+
+    The model is fitted again without gold (`refit`): one whose workers' tables have seen the answers looks
+    surer on those very tasks than it may be on others. Share methods have no evidence to temper, and any
+    value does.
+    """
     a, b = PRIOR
     known = np.flatnonzero((votes.gold >= 0) & (votes.per_task > 1))
-    if len(known) < FEWEST_GOLD:
+    if len(known) < FEWEST_GOLD or not fit.blind.can_temper:
         return (a - 1) / (a + b - 2)
+    untold = refit(replace(votes, gold=np.full_like(votes.gold, -1))).blind
     merit = []
     for value in GRID:
-        chance = fit.blind.tempered(float(value)).of_labels(known, votes.gold[known])
+        chance = untold.tempered(float(value)).of_labels(known, votes.gold[known])
         prior = (a - 1) * np.log(value) + (b - 1) * np.log(1 - value)
         merit.append(float(np.log(np.maximum(chance, 1e-9)).sum() + prior))
     return float(GRID[int(np.argmax(merit))])

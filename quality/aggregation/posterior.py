@@ -25,6 +25,11 @@ Floats = np.ndarray
 class Posterior(Protocol):
     """Probabilities of T tasks over K labels."""
 
+    @property
+    def can_temper(self) -> bool:
+        """Whether it knows the evidence that it rests on."""
+        ...
+
     def best(self) -> tuple[np.ndarray, Floats, np.ndarray]:
         """Label int64[T] (-1 where there is no label at all), its probability float64[T], tie bool[T]."""
         ...
@@ -69,6 +74,10 @@ class SparsePosterior:
     total: Floats | None = None
     rest_total: Floats | None = None
     unit: float = 1.0
+
+    @property
+    def can_temper(self) -> bool:
+        return self.total is not None
 
     def best(self) -> tuple[np.ndarray, Floats, np.ndarray]:
         cells, n_tasks = self.votes.cells, len(self.votes.tasks)
@@ -155,6 +164,10 @@ class DensePosterior:
     table: Floats
     total: Floats | None = None
     unit: float = 1.0
+
+    @property
+    def can_temper(self) -> bool:
+        return self.total is not None
 
     def dense(self) -> DensePosterior:
         return self

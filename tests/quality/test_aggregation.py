@@ -1,5 +1,7 @@
 """What every method promises about votes, labels and gold."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quality.aggregation import METHODS, BadVotes, aggregate
+from quality.aggregation.posterior import vote_posterior, with_evidence
+from quality.aggregation.votes import clean_votes
 
 MODELS = ("one_coin", "dawid_skene", "glad", "mace", "auto")
 
@@ -236,3 +240,25 @@ def test_workers_frame_shows_skill_and_gold():
     assert workers["gold_votes"].sum() == frame["task"].isin(gold["task"]).sum()
     assert ((workers["lo"] < workers["skill"]) & (workers["skill"] < workers["hi"])).all()
     assert workers.loc["11", "skill"] > workers.loc["0", "skill"] + 0.2
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.floats(0.01, 8.0)), min_size=1, max_size=8),
+    st.floats(0.0, 8.0),
+    st.floats(0.0, 1.0),
+)
+def test_at_fixed_skills_one_more_agreeing_vote_never_lowers_confidence(given_votes, extra, alike):
+    def confidence(votes: list[tuple[str, float]], label: str | None) -> tuple[str, float]:
+        rows = [("t", f"w{i}", name) for i, (name, _) in enumerate(votes)]
+        clean = clean_votes(pd.DataFrame(rows, columns=["task", "worker", "label"]), labels=["a", "b", "c"])
+        weight = np.array([size for _, size in votes])
+        posterior = with_evidence(clean, vote_posterior(clean, weight, np.full(3, 1 / 3)), weight)
+        tempered = replace(posterior, unit=1.0).tempered(alike)
+        best = str(clean.labels[posterior.best()[0][0]])
+        where = np.array([list(clean.labels).index(label or best)])
+        return best, float(tempered.of_labels(np.array([0]), where)[0])
+
+    best, before = confidence(given_votes, None)
+    _, after = confidence([*given_votes, (best, extra)], best)
+    assert after >= before - 1e-9

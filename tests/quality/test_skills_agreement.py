@@ -12,12 +12,12 @@ from quality.skills import skill_intervals
 
 
 def crowd_with_spammers(seed: int, spammers: bool = True) -> pd.DataFrame:
-    """30 workers on 600 tasks of 8 labels, 4 votes each; a fifth of the tasks is hard for everyone."""
+    """30 workers on 1,000 tasks of 8 labels, 4 votes each; a fifth of the tasks is hard for everyone."""
     rng = np.random.default_rng(seed)
-    truth, hard = rng.integers(0, 8, 600), rng.random(600) < 0.2
+    truth, hard = rng.integers(0, 8, 1000), rng.random(1000) < 0.2
     skill = rng.uniform(0.6, 0.95, 30)
     rows = []
-    for task in range(600):
+    for task in range(1000):
         for worker in rng.permutation(30)[:4]:
             right = rng.random() < skill[worker] * (0.5 if hard[task] else 1.0)
             label = truth[task] if right else (truth[task] + rng.integers(1, 8)) % 8
