@@ -46,10 +46,11 @@ class Command(AssayCommand):
         frame = read_table(options["votes"], ["worker", "label"], numbers=["seconds"])
         if frame.empty:
             raise BadInput(f"{options['votes']}: no votes in it")
+        times = _times(frame, options["votes"])
         round = self._round(dataset, frame, options)
         tasks = self._tasks(dataset, round, frame, options["votes"])
         try:
-            summary = import_votes(round, self._rows(frame, tasks, options["votes"]))
+            summary = import_votes(round, _rows(frame, tasks, times))
         except BadVotes as error:
             raise BadInput(f"{options['votes']}: {error}") from None
         data = {"round": round.pk, **summary.as_dict()}
@@ -123,15 +124,21 @@ class Command(AssayCommand):
         except ValueError:
             raise BadInput(f"{path}: the column task holds something that is no task number") from None
 
-    def _rows(self, frame: pd.DataFrame, tasks: list[int], path: Path) -> list[ImportedVote]:
-        seconds = frame["seconds"] if "seconds" in frame.columns else [None] * len(frame)
-        created = frame["created"] if "created" in frame.columns else [""] * len(frame)
-        return [
-            ImportedVote(task, worker, label, None if pd.isna(s) else float(s), _time(c, path))
-            for task, worker, label, s, c in zip(
-                tasks, frame["worker"], frame["label"], seconds, created, strict=True
-            )
-        ]
+
+def _rows(frame: pd.DataFrame, tasks: list[int], times: list[datetime | None]) -> list[ImportedVote]:
+    seconds = frame["seconds"] if "seconds" in frame.columns else [None] * len(frame)
+    return [
+        ImportedVote(task, worker, label, None if pd.isna(spent) else float(spent), time)
+        for task, worker, label, spent, time in zip(
+            tasks, frame["worker"], frame["label"], seconds, times, strict=True
+        )
+    ]
+
+
+def _times(frame: pd.DataFrame, path: Path) -> list[datetime | None]:
+    if "created" not in frame.columns:
+        return [None] * len(frame)
+    return [_time(text, path) for text in frame["created"]]
 
 
 def _time(text: str, path: Path) -> datetime | None:

@@ -1,0 +1,116 @@
+"""The real site in a process of its own: gunicorn on SQLite, with a folder and a database of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+SEED = """
+import django, io, json; django.setup()
+from PIL import Image as Pillow, ImageDraw
+from annotation_site.services.accounts import AccountRow, create_users
+from annotation_site.services.rounds import open_round
+from ingest.models import Image
+from ingest.services.images import store_image
+from tests.annotation_site.world import image_row, make_dataset
+dataset = make_dataset(images=0)
+seen = []
+for number in range(60):
+    picture = Pillow.new("RGB", (320, 240), (4 * number, 90, 255 - 4 * number))
+    ImageDraw.Draw(picture).text((40, 40), str(number), fill="white", font_size=120)
+    out = io.BytesIO()
+    picture.save(out, "JPEG")
+    seen.append(store_image(dataset, out.getvalue())[0].pk)
+Image.objects.bulk_create(image_row(dataset, number) for number in range(240))
+rows = list(Image.objects.exclude(pk__in=seen).values_list("pk", flat=True))
+create_users([AccountRow(f"w{n}", "annotator", dataset, f"secret-{n}") for n in range(8)])
+load = open_round(dataset, "classify", tasks=[(pk, None) for pk in rows], gold_image_ids=set(rows[:20]),
+                  gold_rate=0.1, votes_min=3, votes_max=5, title="Load")
+tasks = [(pk, None) for pk in seen[:45]]
+rounds = {name: open_round(dataset, "classify", tasks=tasks, title=name, instructions="Look twice.",
+                           votes_max=40, votes_min=40, batch_size=10).pk
+          for name in ("Eyes", "Network", "Reload")}
+print(json.dumps({"load": load.pk, **rounds}))
+"""
+
+
+@dataclass
+class Site:
+    """A running site."""
+
+    url: str
+    rounds: dict[str, int]
+    env: dict[str, str]
+    folder: Path
+    server: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the server (again) and wait until it answers."""
+        host = self.url.removeprefix("http://")
+        with (self.folder / "log").open("ab") as log:
+            self.server = subprocess.Popen(gunicorn(host), cwd=ROOT, env=self.env, stdout=log, stderr=log)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and self.server.poll() is None:
+            with contextlib.suppress(urllib.error.URLError, OSError):
+                if urllib.request.urlopen(f"{self.url}/healthz", timeout=5).status == 200:
+                    return
+            time.sleep(0.1)
+        raise RuntimeError(f"the site did not start: {(self.folder / 'log').read_text()[-800:]}")
+
+    def stop(self, *, kill: bool = False) -> None:
+        """Stop it; `kill` gives it no time to finish anything."""
+        if self.server is None or self.server.poll() is not None:
+            return
+        if kill:
+            children = Path(f"/proc/{self.server.pid}/task/{self.server.pid}/children").read_text().split()
+            for pid in [self.server.pid, *map(int, children)]:
+                os.kill(pid, 9)
+        else:
+            self.server.terminate()
+        self.server.wait(timeout=30)
+
+    def python(self, code: str) -> Any:
+        """Run code beside the site, on its database; gives what it printed as JSON."""
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env=self.env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        return json.loads(done.stdout)
+
+
+def gunicorn(bind: str, workers: int = 1) -> list[str]:
+    """The command line that `make serve` uses, at another address."""
+    program = str(Path(sys.executable).parent / "gunicorn")
+    return [program, "annotation_site.wsgi", "--workers", str(workers), "--threads", "8", "--bind", bind]
+
+
+@contextlib.contextmanager
+def running_site(folder: Path) -> Iterator[Site]:
+    """A site with 60 pictures, 300 tasks, four rounds and the people w0 … w7 (password secret-N)."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    kept = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "STORAGE_URL")}
+    env = {**kept, "ASSAY_DATA": str(folder), "DJANGO_SETTINGS_MODULE": "annotation_site.settings"}
+    site = Site(f"http://127.0.0.1:{port}", {}, env, folder)
+    migrate = [sys.executable, "manage.py", "migrate", "-v0"]
+    subprocess.run(migrate, cwd=ROOT, env=env, check=True, capture_output=True)
+    site.rounds = site.python(SEED)
+    site.start()
+    try:
+        yield site
+    finally:
+        site.stop()
