@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba as nb
 import numpy as np
@@ -23,14 +23,16 @@ class Sorted(NamedTuple):
     starts: NDArray[np.int64]
 
 
-@intrinsic
-def _popcount(typingctx, value):
-    """The processor's own count of set bits."""
+def _count_bits(typingctx, value):
+    """The processor's own count of set bits, as numba wants it described."""
 
     def build(context, builder, signature, arguments):
         return builder.ctpop(arguments[0])
 
     return types.uint64(types.uint64), build
+
+
+_popcount: Any = intrinsic(_count_bits)
 
 
 @nb.njit(cache=True)

@@ -80,11 +80,11 @@ class Look:
         """ORB points and descriptors of `work`."""
         if self._features is None:
             grey = cv2.cvtColor(self.work, cv2.COLOR_RGB2GRAY)
-            points, descriptors = _orb().detectAndCompute(grey, None)
-            if descriptors is None:
-                descriptors = np.empty((0, 32), np.uint8)
-            where = np.array([p.pt for p in points], np.float32).reshape(-1, 2)
+            points, found = _orb().detectAndCompute(grey, None)
+            descriptors = np.empty((0, 32), np.uint8) if found is None else np.asarray(found, np.uint8)
+            where: Floats = np.array([p.pt for p in points], np.float32).reshape(-1, 2)
             self._features = where, descriptors
+            return where, descriptors
         return self._features
 
 
@@ -145,7 +145,7 @@ def _compare_aligned(a: Look, b: Look) -> Verdict:
 @lru_cache(maxsize=1)
 def _orb() -> cv2.ORB:
     cv2.setNumThreads(1)  # the work is spread over processes; more threads in each would only get in the way
-    return cv2.ORB_create(
+    return cv2.ORB.create(
         nfeatures=400, scaleFactor=1.2, nlevels=6, edgeThreshold=8, patchSize=24, fastThreshold=8
     )
 
@@ -167,7 +167,9 @@ def _fit(a: Look, b: Look) -> tuple[NDArray[np.float64] | None, int]:
     transform, inside = cv2.estimateAffinePartial2D(
         here, there, method=cv2.RANSAC, ransacReprojThreshold=3, maxIters=500
     )
-    return (None, 0) if transform is None else (transform, int(inside.sum()))
+    if transform is None:
+        return None, 0
+    return np.asarray(transform, np.float64), int(inside.sum())
 
 
 def _shared_part(
@@ -182,7 +184,7 @@ def _shared_part(
     if len(rows) < SIDE // 2 or len(columns) < SIDE // 2 or covered.mean() < 0.25:
         return None
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    return a[box], laid[box]
+    return a[box], np.asarray(laid[box], np.uint8)
 
 
 def _square(work: NDArray[np.uint8], side: int) -> Floats:
