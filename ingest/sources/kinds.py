@@ -53,14 +53,15 @@ def parse_place(text: str, categories: Collection[str], category: str = "") -> P
             return Place("page", clean_url(text), category)
         except BadUrl as error:
             raise BadSource(f"{text}: {error}") from None
-    path = Path(text).expanduser()
+    path = Path(text)
     try:
-        if path.is_dir():
-            return Place("folder", str(path.resolve()), category)
-        if not path.is_file():
-            raise BadSource(f"{text}: no such folder or file, and no http(s) address")
-    except (OSError, ValueError):
-        raise BadSource(f"{text[:200]}: neither a file nor an http(s) address") from None
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except (OSError, ValueError):  # no name that a file could have
+        is_folder = is_file = False
+    if is_folder:
+        return Place("folder", str(path.resolve()), category)
+    if not is_file:
+        raise BadSource(f"{text[:200]}: no such folder or file, and no http(s) address")
     if is_archive(path):
         return Place("archive", str(path.resolve()), category)
     if is_url_list(path):

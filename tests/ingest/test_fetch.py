@@ -68,7 +68,7 @@ def test_robots_are_asked_once_and_obeyed(web: Web) -> None:
     assert (closed.verdict, closed.reason) == ("forbidden", "robots")
     assert web.hits["/robots.txt"] == 1
     assert web.hits["/private/a.jpg"] == 0
-    assert REQUESTS == {web.place: sum(web.hits.values())}
+    assert {web.place: sum(web.hits.values())} == REQUESTS
 
 
 def test_a_redirect_into_a_forbidden_place_is_not_followed(web: Web) -> None:
@@ -193,7 +193,7 @@ def test_a_broken_off_answer_and_a_slow_one_fail_after_their_tries(web: Web) -> 
 def test_a_host_that_is_not_there_fails(web: Web) -> None:
     web.close()
     assert refused(web, "/a") == ("failed", "unreachable")
-    assert REQUESTS == {web.place: 3}
+    assert {web.place: 3} == REQUESTS
 
 
 def test_a_picture_that_must_not_be_learnt_from_is_left(web: Web) -> None:
