@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -56,6 +57,7 @@ def write_pictures(
     workers = min(4, os.cpu_count() or 1)
     rows = read_rows(place.selection)
     with (
+        warnings.catch_warnings(action="ignore"),  # damaged EXIF only warns; it is left out anyway
         TableWriter(place.spare / layout.MANIFEST, layout.MANIFEST_SCHEMA) as manifest,
         ThreadPoolExecutor(workers) as pool,
     ):

@@ -27,7 +27,7 @@ def diff_releases(old: Path, new: Path) -> dict[str, Any]:
         UnreadableRelease: a folder lacks its tables.
     """
     before, after = _manifest(old), _manifest(new)
-    both = before.join(after, how="inner", lsuffix="_old", rsuffix="_new")
+    both = before.merge(after, left_index=True, right_index=True, suffixes=("_old", "_new"))
     relabelled = both[both["category_old"] != both["category_new"]]
     moved = both[both["split_old"] != both["split_new"]]
     votes_old, votes_new = _votes(old, relabelled.index), _votes(new, relabelled.index)

@@ -24,7 +24,7 @@ class Standing:
     latest: str = ""
 
     def steps(self) -> list[tuple[str, int, float | None]]:
-        """(step, count, share): unique pictures as a share of those found, the later steps of those unique."""
+        """(step, count, share): unique as a share of found, the later steps as shares of unique."""
         counts = {
             "found": self.found,
             "unique": self.unique,

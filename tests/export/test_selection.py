@@ -1,0 +1,112 @@
+"""The rules of who is released where, on plain data; and over random histories of merging groups."""
+
+from __future__ import annotations
+
+import itertools
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from export.selection import (
+    Decision,
+    Filters,
+    Finding,
+    Member,
+    Opinion,
+    decide,
+    opinion_of,
+    released_members,
+    soft_labels,
+)
+from ingest.splits import Shares, split_of
+
+SHARES = Shares.parse("50/25/25")
+draws = st.floats(0, 1, exclude_max=True, allow_nan=False)
+# Each step adds an image in a new group, merges two groups, or publishes (test open or closed).
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), draws),
+        st.tuples(st.just("merge"), st.integers(0, 50), st.integers(0, 50), st.integers(0, 50)),
+        st.tuples(st.just("publish"), st.booleans()),
+    ),
+    max_size=40,
+)
+
+
+@given(steps)
+@settings(max_examples=300, deadline=None)
+def test_no_history_moves_a_picture_or_lets_a_group_straddle(history: list[tuple]) -> None:
+    groups: list[dict] = []
+    earlier: dict[int, set[str]] = {}
+    releases: list[dict[int, str]] = []
+    images = 0
+    for step in [*history, ("publish", True)]:
+        if step[0] == "add":
+            groups.append({"draw": step[1], "members": [images], "representative": images})
+            images += 1
+        elif step[0] == "merge" and len(groups) > 1:
+            a = groups.pop(step[1] % len(groups))
+            b = groups[step[2] % len(groups)]
+            b["members"] += a["members"]
+            b["draw"] = min(a["draw"], b["draw"])
+            b["representative"] = b["members"][step[3] % len(b["members"])]
+        elif step[0] == "publish":
+            released = {}
+            for group in groups:
+                members = [Member(i, f"{i:03d}", frozenset(earlier.get(i, set()))) for i in group["members"]]
+                placed = released_members(
+                    split_of(group["draw"], SHARES), members, group["representative"], test_open=step[1]
+                )
+                released |= dict.fromkeys(placed.members, placed.split)
+                assert bool(placed.members) != bool(placed.reason)
+                assert len(placed.members) <= 1 or placed.split == "test"
+            for image, split in released.items():
+                earlier.setdefault(image, set()).add(split)
+            releases.append(released)
+    for image, splits in earlier.items():
+        assert len(splits) == 1, f"image {image} moved"
+    for before, after in itertools.pairwise(releases):
+        lost = {i for i, split in before.items() if split == "test"} - after.keys()
+        assert not lost, "a test picture left test"
+    for release in releases[-1:]:
+        for group in groups:
+            assert len({release[i] for i in group["members"] if i in release}) <= 1, "a group straddles"
+
+
+def test_the_representative_is_released_unless_it_stood_elsewhere() -> None:
+    a, b = Member(1, "aa"), Member(2, "bb", frozenset({"val"}))
+    assert released_members("train", [a, b], 1).members == (1,)
+    assert released_members("train", [a, b], 2).members == (1,)
+    assert released_members("train", [b], 2).reason == "held_back"
+    assert released_members("test", [a], 1, test_open=False).reason == "test_closed"
+
+
+def test_test_takes_the_reference_and_keeps_what_it_had() -> None:
+    crowd = Opinion("owl", 0.8, {"owl": 0.8, "finch": 0.2})
+    assert decide("test", crowd, 3, "finch", Filters()) == Decision("finch", 0.2)
+    assert decide("test", crowd, 3, None, Filters()).reason == "no_reference"
+    assert decide("test", crowd, 3, "__none__", Filters()).reason == "reference_none"
+    assert decide("test", crowd, 3, None, Filters(), kept_category="owl").category == "owl"
+    assert decide("test", crowd, 3, "__none__", Filters(), kept_category="owl").category == "owl"
+    assert decide("train", crowd, 3, "finch", Filters()) == Decision("owl", 0.8)
+    assert decide("train", crowd, 3, "__none__", Filters()).reason == "reference_none"
+    assert decide("train", crowd, 3, None, Filters(min_confidence=0.81)).reason == "unsure"
+    assert decide("val", crowd, 3, None, Filters(min_votes=4)).reason == "few_votes"
+
+
+def test_the_newest_round_that_says_something_speaks() -> None:
+    old = Finding(1, "owl", 0.9, {"owl": 0.9, "__none__": 0.1})
+    yes = Finding(2, "yes", 0.7, {"yes": 0.7, "no": 0.3}, proposed="finch")
+    no = Finding(2, "no", 0.8, {"no": 0.8}, proposed="owl")
+    assert opinion_of([old]).label == "owl"
+    assert opinion_of([old, yes]) == Opinion("finch", 0.7, {"finch": 0.7}, verified=True)
+    assert opinion_of([old, no]).label is None
+    assert opinion_of([no]).label is None
+    assert opinion_of([]) == Opinion()
+
+
+def test_soft_labels_are_over_categories_alone() -> None:
+    crowd = Opinion("owl", 0.6, {"owl": 0.6, "finch": 0.2, "__none__": 0.2})
+    assert soft_labels(crowd) == {"finch": 0.25, "owl": 0.75}
+    assert soft_labels(Opinion("owl", 0.6, {"owl": 0.6}, verified=True)) == {"owl": 0.6}
+    assert soft_labels(Opinion("__none__", 1.0, {"__none__": 1.0})) == {}
