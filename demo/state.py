@@ -64,8 +64,9 @@ class State:
 
     @property
     def last(self) -> str:
-        """The step that was finished last; empty where none was."""
-        return list(self.done)[-1] if self.done else ""
+        """The step that was finished last; empty where none was. The port is kept here and is no step."""
+        steps = [name for name in self.done if name != "port"]
+        return steps[-1] if steps else ""
 
 
 def take_lock(data: Path, patience: float = 30) -> int:
