@@ -1,0 +1,151 @@
+"""Training runs as processes: what is recorded, what a failure says, who may run twice."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from annotation_site.models import User
+from export.models import Release
+from training.jobs import retrain
+from training.models import TrainingRun
+from training.services import runs
+from training.services.runs import NoReleaseFolder, RunBusy, pairs_done, perform_run, start_run
+
+pytestmark = pytest.mark.django_db
+
+
+def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Put a shell script in the trainer's place; `$5` is the run's folder."""
+    path = tmp_path / "trainer"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    monkeypatch.setattr(runs.sys, "executable", str(path))
+
+
+METRICS = {
+    "schema": 1,
+    "model": "small",
+    "test_images": 6,
+    "warnings": ["few images"],
+    "arms": {
+        "consensus": {
+            "n_train": 8,
+            "label_error": 0.1,
+            "top1": {"value": 0.8, "lo": 0.7, "hi": 0.9},
+            "top5": None,
+            "minus_majority": {"value": 0.1, "lo": -0.1, "hi": 0.3, "p": 0.4},
+            "seeds": [{"seed": 0, "top1": 0.8}],
+        }
+    },
+}
+
+
+@pytest.mark.pipeline
+def test_the_real_trainer_through_the_command(release: Release, client: Client) -> None:
+    out = StringIO()
+    options = ["--arms", "majority,consensus", "--seeds", "1", "--threads", "1", "--json"]
+    call_command("retrain", "birds-1.0.0", *options, stdout=out)
+    said = json.loads(out.getvalue())
+    run = TrainingRun.objects.get()
+    assert (said["run"], said["state"], run.state) == (run.pk, "done", "done")
+    assert Path(said["report"]).is_file()
+    assert set(run.metrics["arms"]) == {"majority", "consensus"}
+    assert "seeds" not in run.metrics["arms"]["majority"]
+    assert pairs_done(run) == 2
+    client.force_login(User.objects.create(username="root", is_superuser=True))
+    report = client.get(f"/d/birds/runs/{run.pk}/report")
+    assert report["Content-Security-Policy"].startswith("default-src 'none'")
+    assert b"<html" in b"".join(report.streaming_content)
+
+
+def test_a_run_is_recorded_with_what_it_found(
+    release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "metrics.json").write_text(json.dumps(METRICS))
+    script = f'mkdir -p "$5/results"; touch "$5/results/consensus-0.npz"; cp {tmp_path}/metrics.json "$5/"'
+    trainer(tmp_path, monkeypatch, script + "; echo table; echo bar >&2")
+    heard: list[bytes] = []
+    run = start_run(release, preset="quick", arms="consensus", seeds=1)
+    outcome = perform_run(run.pk, show=heard.append)
+    run.refresh_from_db()
+    assert (outcome.code, outcome.output, b"".join(heard)) == (0, "table\n", b"bar\n")
+    assert run.state == TrainingRun.State.DONE
+    assert run.metrics["arms"]["consensus"]["runs"] == 1
+    assert run.finished
+    assert start_run(release, "quick", "consensus", 1) != run, "a finished run is not begun again"
+
+
+def test_options_reach_the_trainer(release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer(tmp_path, monkeypatch, 'echo "$@" >&2; exit 1')
+    run = start_run(release, preset="baseline", arms="majority", seeds=3)
+    perform_run(run.pk, extra=("--device", "cpu"))
+    run.refresh_from_db()
+    wanted = "--preset baseline --arms majority --seeds 3 --device cpu"
+    assert run.error == f"-m training.retrain {release.location} -o {run.folder} {wanted}"
+
+
+def test_a_failed_run_says_why_and_goes_on_under_its_number(
+    release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer(tmp_path, monkeypatch, r'mkdir -p "$5"; printf "10%%\r20%%\rretrain: it diverged\n" >&2; exit 1')
+    run = start_run(release)
+    assert retrain.delay(run.pk).get() == 1
+    run.refresh_from_db()
+    assert (run.state, run.error) == ("failed", "retrain: it diverged")
+    with pytest.raises(SystemExit) as caught:
+        call_command("retrain", "birds-1.0.0")
+    assert caught.value.code == 1
+    assert TrainingRun.objects.count() == 1
+    trainer(tmp_path, monkeypatch, "kill -9 $$")
+    with pytest.raises(CommandError, match="signal 9") as dead:
+        call_command("retrain", "birds-1.0.0")
+    assert dead.value.returncode == 1
+
+
+def test_unusable_arguments_leave_no_run(
+    release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer(tmp_path, monkeypatch, 'echo "retrain: unknown arm" >&2; exit 2')
+    with pytest.raises(SystemExit) as caught:
+        call_command("retrain", release.location, "--arms", "nonsense")
+    assert caught.value.code == 2
+    assert not TrainingRun.objects.exists()
+    for name in ("birds-9.9.9", "nothing"):
+        with pytest.raises(CommandError) as unknown:
+            call_command("retrain", name)
+        assert unknown.value.returncode == 2
+    release.location = str(tmp_path / "gone")
+    release.save()
+    with pytest.raises(NoReleaseFolder):
+        perform_run(start_run(release).pk)
+
+
+def test_a_trainer_that_outlives_its_starter_keeps_the_run(release: Release) -> None:
+    run = start_run(release)
+    with runs._locked(run) as lock:
+        survivor = subprocess.Popen(["sleep", "60"], pass_fds=(lock,))
+    try:
+        with pytest.raises(RunBusy):
+            perform_run(run.pk)
+    finally:
+        survivor.kill()
+        survivor.wait()
+    with runs._locked(run):
+        pass
+
+
+def test_this_side_never_loads_torch() -> None:
+    code = (
+        "import os, sys, django; os.environ['DJANGO_SETTINGS_MODULE'] = 'annotation_site.settings'; "
+        "django.setup(); import training.views, training.jobs, training.management.commands.retrain; "
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True)
