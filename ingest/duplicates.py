@@ -9,14 +9,14 @@ plain hash too far.
 
 Measured (`python -m ingest.dedup`, CC0 clothing photos at 160 px, default radius):
 
-* 2,500 photos and 4,500 copies, on which the thresholds were chosen: no wrong pair. Found: all of resize 50 to
-  150 %, JPEG quality 20 to 70, crop up to 5 % of a side, brightness and contrast, grey, and resize + crop +
-  recompression together; 99.2 % of resize to 25 % or 200 to 400 %; 96.8 % of watermarks.
-* 2,898 other photos and 1,449 copies (resized, recompressed, cropped, watermarked): no wrong pair, all found.
-  Not untouched data: a first run on them showed one wrong pair and 92.5 % of the crops, and led to the present
-  `second_look.ALIGNED` and to the corners in `CUTS`.
-* The 5,398 photos as they are, long side 256: 5 pairs, seen by eye to be one photo with another crop; 13 unsure,
-  by eye some second photos of one garment, the rest other garments of one sender.
+* 2,500 photos and 4,500 copies, on which the thresholds were chosen: no wrong pair. Found: all of resize 50
+  to 150 %, JPEG quality 20 to 70, crop up to 5 % of a side, brightness and contrast, grey, and resize +
+  crop + recompression together; 99.2 % of resize to 25 % or 200 to 400 %; 96.8 % of watermarks.
+* 2,898 other photos and 1,449 copies (resized, recompressed, cropped, watermarked): no wrong pair, all
+  found. Not untouched data: a first run on them showed one wrong pair and 92.5 % of the crops, and led to
+  the present `second_look.ALIGNED` and to the corners in `CUTS`.
+* The 5,398 photos as they are, long side 256: 5 pairs, seen by eye to be one photo with another crop; 13
+  unsure, by eye some second photos of one garment, the rest other garments of one sender.
 """
 
 from __future__ import annotations

@@ -90,6 +90,9 @@ def test_another_print_on_the_same_backdrop_is_another_picture():
 
     assert compare(look(shirt(1, None)), look(jpeg(shirt(1, None)))).outcome == "copy"
     assert compare(look(shirt(1, None)), look(shirt(2, None))).outcome != "copy"
+    # Without colours it is up to the detail alone.
+    grey = [look(shirt(seed, None).convert("L").convert("RGB")) for seed in (1, 2)]
+    assert compare(*grey).outcome != "copy"
     assert compare(look(shirt(1, (255, 120, 0))), look(shirt(1, (0, 160, 255)))).outcome != "copy"
 
 
@@ -100,6 +103,7 @@ def test_flat_pictures_share_a_hash_and_are_never_merged():
     records, load = library(images)
     assert len({r.phash for r in records}) == 1
     assert verified_pairs(records, [], load) == []
+    assert compare(look(images["white"]), look(images["white1"])).how == "flat"
 
 
 def test_mirrored_copies_only_where_asked():
