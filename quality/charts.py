@@ -38,7 +38,7 @@ class Part(NamedTuple):
     """One part of a whole: a count and the word for it."""
 
     label: str
-    count: int
+    number: int
     colour: str
 
 
@@ -70,19 +70,20 @@ def bars(
 
 def progress(parts: Sequence[Part], *, title: str) -> str:
     """One bar parted by counts; each part that is there is named below, with its count and its colour."""
-    total = sum(part.count for part in parts)
+    total = sum(part.number for part in parts)
     x, rects, names = 0.0, [], []
     for part in parts:
-        share = _share(part.count, total)
+        share = _share(part.number, total)
         colour = COLOURS[part.colour]
-        if part.count:
+        if part.number:
             rects.append(f'<rect x="{x:.3f}%" width="{share:.3f}%" height="16" fill="{colour}"/>')
         x += share
-        if not part.count and total:
+        if not part.number and total:
             continue
         names.append(
             '<span style="white-space:nowrap"><svg width="10" height="10" aria-hidden="true">'
-            f'<rect width="10" height="10" fill="{colour}"/></svg> {part.count:,} {escape(part.label)}</span>'
+            f'<rect width="10" height="10" fill="{colour}"/></svg> '
+            f"{part.number:,} {escape(part.label)}</span>"
         )
     svg = _svg(rects, 16, title)
     words = f'<div style="display:flex;flex-wrap:wrap;gap:4px 16px;margin-top:8px">{"".join(names)}</div>'
@@ -151,7 +152,7 @@ def posterior(
     rest = sum(p for _, p in ordered[len(named) :])
     if rest >= VISIBLE:
         rows.append(Bar(more.format(n=len(ordered) - len(named)), rest, f"{100 * rest:.0f}%", "muted"))
-    return bars(rows, title=title, most=1.0, label_width="minmax(3rem, 6rem)")
+    return bars(rows, title=title, most=1.0, label_width="fit-content(8rem)")
 
 
 def _share(value: float, top: float) -> float:

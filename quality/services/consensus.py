@@ -131,6 +131,7 @@ def _act(round: Round, tasks: np.ndarray, given: np.ndarray, answers: Answers) -
     settled = (plain & unsettled & (state == SETTLED)) | (is_open & known)
     exhausted = plain & is_open & (state == EXHAUSTED)
     settle_tasks(round, tasks["id"][settled].tolist(), tasks["id"][exhausted].tolist())
+    round.refresh_from_db(fields=["state"])  # it may have been closed while the votes were weighed
     if round.state == Round.State.CLOSED:
         return _Asked(0, 0)
     again = plain & is_open & (state == ASK_AGAIN)
@@ -166,9 +167,8 @@ def estimated_accuracy(round: Round) -> dict[str, Any] | None:
     Tasks with a known (gold) answer are left out: their consensus is that answer.
     """
     references = settled_references(round.dataset)
-    tasks = read_tasks(round)
+    tasks = read_tasks(round, references)
     tasks = tasks[tasks["state"] != Task.State.WITHDRAWN]
-    tasks = tasks[np.isin(tasks["image"], np.fromiter(references, np.int64, len(references)))]
     known, keys = known_labels(round, tasks), category_keys(round)
     truth = {
         int(task["id"]): as_answer(round, references[int(task["image"])], keys.get(int(task["category"]), ""))

@@ -164,7 +164,7 @@ def worker_confusions(dataset: Dataset, worker: Worker, most: int = 10) -> list[
 def pace(dataset: Dataset, worker: Worker, most: int = 2000) -> dict[str, Any] | None:
     """How long the worker's latest votes took: median seconds and a histogram. None without times."""
     held = Vote.objects.filter(worker=worker, task__round__dataset=dataset, seconds__isnull=False)
-    seconds = list(held.order_by("-id").values_list("seconds", flat=True)[:most])
+    seconds = [s for s in held.order_by("-id").values_list("seconds", flat=True)[:most] if s is not None]
     if not seconds:
         return None
     edges = (0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 60.0)

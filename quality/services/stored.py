@@ -13,6 +13,7 @@ from django.db.models.functions import Coalesce
 
 from annotation_site.models import NO, NONE, UNSURE, VERIFY_UNSURE, YES, Round, Task, Worker
 from annotation_site.services.locking import short_write
+from ingest.progress import progress
 from quality.aggregation import Result
 from quality.models import Consensus, Gold, WorkerSkill
 
@@ -24,20 +25,22 @@ ABSTAIN = (UNSURE, VERIFY_UNSURE)
 FIELDS = ("label", "category_id", "confidence", "votes", "tie", "method", "posterior")
 
 
-def read_tasks(round: Round) -> np.ndarray:
-    """The round's tasks as a structured array in order of id; `category` is 0 where none is proposed."""
+def read_tasks(round: Round, image_ids: Iterable[int] | None = None) -> np.ndarray:
+    """The round's tasks as a structured array; `category` is 0 where none is proposed.
+
+    All of them in order of id; or only those of `image_ids`.
+    """
     columns = [
         ("id", np.int64), ("image", np.int64), ("category", np.int64), ("state", np.int8),
         ("gold", np.bool_), ("audit", np.bool_), ("votes", np.int32), ("wanted", np.int32),
     ]  # fmt: skip
-    rows = (
-        Task.objects.filter(round=round)
-        .order_by("id")
-        .values_list(
-            "id", "image_id", Coalesce("category_id", 0), "state", "gold", "audit", "votes", "wanted"
-        )
-    )
-    return np.fromiter(rows.iterator(CHUNK), dtype=columns)
+    every = Task.objects.filter(round=round).order_by("id")
+    proposed = Coalesce("category_id", 0)
+    rows = every.values_list("id", "image_id", proposed, "state", "gold", "audit", "votes", "wanted")
+    if image_ids is None:
+        return np.fromiter(rows.iterator(CHUNK), dtype=columns)
+    parts = [list(rows.filter(image_id__in=part)) for part in slices(image_ids)]
+    return np.array([task for part in parts for task in part], dtype=columns)
 
 
 def known_labels(round: Round, tasks: np.ndarray) -> dict[int, str]:
@@ -103,39 +106,38 @@ class Answers:
             result.posteriors["probability"].to_numpy(np.float64)[order],
         )
 
-    def rows(self, category_of: dict[str, int]) -> Iterator[Consensus]:
-        """Consensus rows, not saved; probabilities rounded to 1e-6."""
-        columns = ("label", "confidence", "votes", "tie", "method")
-        for place, values in enumerate(zip(*(self.table[c] for c in columns), strict=True)):
-            label, confidence, votes, tie, method = values
-            part = slice(self.post_start[place], self.post_end[place])
-            likely = zip(self.post_label[part], self.post_probability[part], strict=True)
-            yield Consensus(
-                task_id=int(self.tasks[place]),
-                label=str(label),
-                category_id=category_of.get(label),
-                confidence=round(float(confidence), 6),
-                votes=int(votes),
-                tie=bool(tie),
-                method=str(method),
-                posterior={str(key): round(float(p), 6) for key, p in likely if p >= SMALLEST},
-            )
+    def rows(self, category_of: dict[str, int]) -> Iterator[tuple[int, tuple[Any, ...]]]:
+        """Task id and the values of FIELDS, one pair a task; probabilities rounded to 1e-6."""
+        columns = [self.table[c].tolist() for c in ("label", "confidence", "votes", "tie", "method")]
+        starts, ends = self.post_start.tolist(), self.post_end.tolist()
+        for place, task in enumerate(self.tasks.tolist()):
+            label, confidence, votes, tie, method = (column[place] for column in columns)
+            part = slice(starts[place], ends[place])
+            likely = zip(self.post_label[part], self.post_probability[part].tolist(), strict=True)
+            posterior = {key: round(p, 6) for key, p in likely if p >= SMALLEST}
+            yield task, (label, category_of.get(label), round(confidence, 6), votes, tie, method, posterior)
 
 
 def write_consensus(round: Round, answers: Answers) -> None:
     """Write the rows that differ from what is there, and delete those whose votes have gone."""
     category_of = {key: pk for pk, key in category_keys(round).items()}
     update = ["label", "category", "confidence", "votes", "tie", "method", "posterior"]
+    bar = progress(total=len(answers.tasks), what="consensus", unit="tasks")
     for rows in slices(answers.rows(category_of)):
-        ids = [row.task_id for row in rows]
-        held = {
-            r[0]: r[1:] for r in Consensus.objects.filter(task_id__in=ids).values_list("task_id", *FIELDS)
-        }
-        new = [row for row in rows if held.get(row.task_id) != tuple(getattr(row, f) for f in FIELDS)]
+        # Most of a later pass is what the last one wrote: reading it costs less than writing it again.
+        held = Consensus.objects.filter(task_id__in=[task for task, _ in rows])
+        before = {row[0]: row[1:] for row in held.values_list("task_id", *FIELDS)}
+        new = [
+            Consensus(task_id=task, **dict(zip(FIELDS, values, strict=True)))
+            for task, values in rows
+            if before.get(task) != values
+        ]
         with short_write():
             Consensus.objects.bulk_create(
                 new, update_conflicts=True, unique_fields=["task"], update_fields=update
             )
+        bar.update(len(rows))
+    bar.close()
     kept = Consensus.objects.filter(task__round=round).values_list("task_id", flat=True)
     gone = np.setdiff1d(np.fromiter(kept.iterator(CHUNK), np.int64), answers.tasks)
     for ids in slices(gone.tolist()):
