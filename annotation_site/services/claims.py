@@ -83,8 +83,8 @@ def locked_participation(round: Round, worker: Worker) -> Participation:
 
 
 def _leased_tasks(assignment: Assignment) -> list[Task]:
-    leases = Lease.objects.filter(assignment=assignment).select_related("task__image", "task__category")
-    return [lease.task for lease in leases.order_by("pk")]
+    leased = Task.objects.filter(live_leases__assignment=assignment).order_by("live_leases__pk")
+    return list(_shown(leased))
 
 
 def _choose(part: Participation, round: Round, size: int) -> list[Task]:
@@ -121,8 +121,8 @@ def _next_tasks(part: Participation, round: Round, count: int) -> list[Task]:
 
 def _next_gold(part: Participation, round: Round, start: int, count: int) -> list[Task]:
     """Gold that this worker has not met, in the worker's own order (from rank `start` on, then round)."""
-    gold = _unseen(Task.objects.filter(round=round, gold=True), part.worker_id).order_by("rank", "pk")
-    gold = gold.exclude(state=Task.State.WITHDRAWN)
+    gold = Task.objects.filter(round=round, gold=True).exclude(state=Task.State.WITHDRAWN)
+    gold = _unseen(gold, part.worker_id).order_by("rank", "pk")
     turn = strategy.RANK_SPAN - start  # the position at which the order starts over at rank 0
     parts = [gold.filter(rank__lt=start, rank__gte=max(0, part.gold_cursor - turn))]
     if part.gold_cursor < turn:
@@ -142,7 +142,14 @@ def _unseen(tasks: TaskQuerySet, worker_id: int) -> TaskQuerySet:
     held = Lease.objects.filter(
         task=OuterRef("pk"), worker=worker_id, assignment__state=Assignment.State.ACTIVE
     )
-    return tasks.filter(~Exists(answered), ~Exists(held)).select_related("image", "category")
+    return _shown(tasks.filter(~Exists(answered), ~Exists(held)))
+
+
+def _shown(tasks: TaskQuerySet) -> TaskQuerySet:
+    """With what a worker is shown of image and category, and no wider columns."""
+    return tasks.select_related("image", "category").only(
+        "rank", "gold", "round", "image__sha256", "category__key"
+    )
 
 
 def _lease(part: Participation, round: Round, tasks: Sequence[Task]) -> Batch:

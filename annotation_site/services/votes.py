@@ -74,7 +74,9 @@ def record_votes(
     known = _receipt(worker, key, digest)
     if known is not None:
         return known
-    assignment = Assignment.objects.select_related("round").filter(pk=assignment_id, worker=worker).first()
+    assignment = (
+        Assignment.objects.select_related("round__dataset").filter(pk=assignment_id, worker=worker).first()
+    )
     if assignment is None:
         raise NoSuchAssignment(f"You have no assignment {assignment_id}.")
     codes = vote_codes(assignment.round)
@@ -144,14 +146,7 @@ def _weigh(
     rows = Task.objects.filter(had, pk__in=ids, round=assignment.round_id)
     tasks = {task.pk: task for task in rows.select_for_update(no_key=True).order_by("pk")}
     leases = {lease.task_id: lease for lease in Lease.objects.filter(task__in=tasks, worker=worker_id)}
-    given: dict[int, tuple[int, int | None, bool]] = {}
-    for task_id, answer, category_before, voided in (
-        Vote.objects.filter(task__in=ids, worker=worker_id, task__round=assignment.round_id)
-        .filter(Q(voided=False) | Q(void_reason=Vote.VoidReason.LATE))
-        .order_by("-voided", "pk")
-        .values_list("task_id", "answer", "category_id", "voided")
-    ):
-        given[task_id] = (answer, category_before, voided)  # a counted vote comes last and wins
+    given = _given(assignment, ids)
     outcome, now = _Outcome(), timezone.now()
     for a in answers:
         code, category_id = codes[a.label]
@@ -186,6 +181,22 @@ def _weigh(
             )
         )
     return outcome
+
+
+def _given(assignment: Assignment, task_ids: set[int]) -> dict[int, tuple[int, int | None, bool]]:
+    """What the worker answered to these tasks before: task -> (answer, category, came late)."""
+    fields = ("task_id", "answer", "category_id", "worker_id", "task__round_id")
+    rows = Vote.objects.filter(task__in=task_ids).values_list(*fields)
+    # One question for each partial index, and nothing in it that could lead a database elsewhere: asked by
+    # round or by worker, it may walk through the whole round, or all that the worker ever did.
+    counted = rows.filter(voided=False, worker=assignment.worker_id)
+    late = rows.filter(voided=True, void_reason=Vote.VoidReason.LATE)
+    given: dict[int, tuple[int, int | None, bool]] = {}
+    for came_late, votes in ((True, late), (False, counted)):
+        for task, answer, category, worker, round_id in votes:
+            if worker == assignment.worker_id and round_id == assignment.round_id:
+                given[task] = (answer, category, came_late)
+    return given
 
 
 def _seconds(seconds: float | None) -> float | None:

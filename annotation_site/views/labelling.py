@@ -144,6 +144,7 @@ def _words() -> dict[str, str]:
         "late": _("{n} answers came too late to count. They are kept."),
         "broken_picture": _("This picture cannot be shown. Load the page again, or answer “Can't tell”."),
         "slow_picture": _("The picture is loading."),
+        "fetching": _("Getting the next pictures…"),
         "no_more_now": _("No new pictures could be fetched: {why} Trying again…"),
         "offline": _("the network does not answer."),
         "count": _("{n} of {all}"),

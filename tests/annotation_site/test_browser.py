@@ -13,6 +13,7 @@ from tests.annotation_site.site import Site
 from tests.chromium import find_chromium
 
 pytestmark = pytest.mark.browser
+expect.set_options(timeout=30_000)  # a busy machine is slow, not wrong
 
 VOTES = """
 import django, json; django.setup()
@@ -34,7 +35,7 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser, site: Site) -> Iterator[Page]:
     """A fresh window, on which no script may fail and no policy be broken."""
     context = browser.new_context(viewport={"width": 1280, "height": 800}, base_url=site.url)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(30_000)
     page = context.new_page()
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))

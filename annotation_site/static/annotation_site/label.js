@@ -202,9 +202,13 @@ function undo() {
 
 /** Claim the next batch; where none is at hand, the answers go first: what is left may hang on them. */
 async function more() {
-  if (batches.current) draw();
-  else if (outbox.pending()) await outbox.flush();
   const had = batches.current;
+  if (had) {
+    draw();
+  } else {
+    note(page.words.fetching);
+    await outbox.flush();
+  }
   await batches.claim();
   if (had) for (const task of batches.upcoming(AHEAD)) picture(task);
   else draw();
