@@ -35,23 +35,17 @@ def diff_releases(old: Path, new: Path) -> dict[str, Any]:
         "old": {"folder": old.name, "fingerprint": fingerprint(old), "images": len(before)},
         "new": {"folder": new.name, "fingerprint": fingerprint(new), "images": len(after)},
         "same": len(both) - len(set(relabelled.index) | set(moved.index)),
-        "added": _rows(after.loc[~after.index.isin(before.index)]),
-        "removed": _rows(before.loc[~before.index.isin(after.index)]),
+        "added": _records(after.loc[~after.index.isin(before.index)], split="split", category="category"),
+        "removed": _records(before.loc[~before.index.isin(after.index)], split="split", category="category"),
         "relabelled": [
             {
-                "image": image,
-                "split": row["split_new"],
-                "old": row["category_old"],
-                "new": row["category_new"],
-                "old_votes": votes_old.get(image, {}),
-                "new_votes": votes_new.get(image, {}),
+                **row,
+                "old_votes": votes_old.get(row["image"], {}),
+                "new_votes": votes_new.get(row["image"], {}),
             }
-            for image, row in relabelled.iterrows()
+            for row in _records(relabelled, split="split_new", old="category_old", new="category_new")
         ],
-        "moved": [
-            {"image": image, "old": row["split_old"], "new": row["split_new"]}
-            for image, row in moved.iterrows()
-        ],
+        "moved": _records(moved, old="split_old", new="split_new"),
         "categories": {
             "added": sorted(set(after["category"]) - set(before["category"])),
             "removed": sorted(set(before["category"]) - set(after["category"])),
@@ -100,8 +94,10 @@ def _votes(folder: Path, images: pd.Index) -> dict[str, dict[str, int]]:
     return counts
 
 
-def _rows(frame: pd.DataFrame) -> list[dict[str, str]]:
+def _records(frame: pd.DataFrame, **columns: str) -> list[dict[str, Any]]:
+    """One dict an image: `image`, and the columns under their new names."""
+    lists = {name: frame[column].tolist() for name, column in columns.items()}
     return [
-        {"image": image, "split": row.split, "category": row.category}
-        for image, row in zip(frame.index, frame.itertuples(index=False), strict=True)
+        {"image": image, **{name: values[place] for name, values in lists.items()}}
+        for place, image in enumerate(frame.index)
     ]

@@ -63,7 +63,7 @@ def test_the_real_trainer_through_the_command(release: Release, client: Client) 
     client.force_login(User.objects.create(username="root", is_superuser=True))
     report = client.get(f"/d/birds/runs/{run.pk}/report")
     assert report["Content-Security-Policy"].startswith("default-src 'none'")
-    assert b"<html" in b"".join(report.streaming_content)
+    assert b"<html" in report.content
 
 
 def test_a_run_is_recorded_with_what_it_found(
