@@ -8,13 +8,17 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from tests.ingest.local_web import Web, jpeg
+from tests.ingest.local_web import Answer, Web, jpeg
 
 ROOT = Path(__file__).resolve().parents[2]
-PICTURES = 100
+PICTURES = 60
+A_RUN = 12
+"""Pictures that the server hands out before a run is killed; the rest wait, so that no run can finish."""
 
 
 class Installation:
@@ -64,6 +68,16 @@ def wait_until(true, seconds: float = 60) -> None:
         time.sleep(0.01)
 
 
+def guarded(gates: list[threading.Semaphore], body: bytes) -> Callable[[int], Answer]:
+    """An answer that waits until the gate of its run lets it through."""
+
+    def answer(count: int) -> Answer:
+        gates[-1].acquire(timeout=60)
+        return Answer(body)
+
+    return answer
+
+
 def test_a_killed_crawl_goes_on_where_it_was(web: Web, tmp_path: Path) -> None:
     here = Installation(tmp_path / "data")
     categories = tmp_path / "categories.csv"
@@ -71,19 +85,20 @@ def test_a_killed_crawl_goes_on_where_it_was(web: Web, tmp_path: Path) -> None:
     assert here.run("migrate")[0] == 0
     assert here.run("create_dataset", "birds", "--categories", str(categories))[0] == 0
     names = [f"/{n}.jpg" for n in range(PICTURES)]
+    gates: list[threading.Semaphore] = []
     for n, name in enumerate(names):
-        web.picture(name, n)
+        web.pages[name] = guarded(gates, jpeg(n))
     web.gallery("/owls/", names)
-    web.delay = 0.05
-    command = ["ingest", "birds", f"owl={web.url('/owls/')}", "--allow-host", web.place, "--rate", "25"]
+    command = ["ingest", "birds", f"owl={web.url('/owls/')}", "--allow-host", web.place, "--rate", "200"]
 
     before: set[str] = set()
     for blow in (signal.SIGKILL, signal.SIGKILL, signal.SIGINT):
+        gates.append(threading.Semaphore(A_RUN))
         crawl = here.start(*command)
         wait_until(lambda before=before: len(here.stored()) > len(before))
         crawl.send_signal(blow)
         _, err = crawl.communicate(timeout=60)
-        time.sleep(0.2)  # what was on the line is answered
+        gates[-1].release(PICTURES)
         before = here.stored()
         assert len(before) < PICTURES
         asked_before = {name: web.hits[name] for name in names}
@@ -94,6 +109,7 @@ def test_a_killed_crawl_goes_on_where_it_was(web: Web, tmp_path: Path) -> None:
             assert len(err.splitlines()) == 1
             assert "run the same command again" in err
 
+    gates.append(threading.Semaphore(2 * PICTURES))
     status, out, err = here.run(*command, "--json")
     assert (status, err) == (0, "")
     report = json.loads(out)
