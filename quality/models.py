@@ -47,7 +47,7 @@ class Gold(KnownAnswer):
 class Reference(KnownAnswer):
     """One expert's blind answer. Decides the test split and claims of accuracy; aggregation never reads it.
 
-    Two experts answer each image, a third where they differ: see `quality.services.references`.
+    Two experts answer each image, a third where they differ: see `quality.services.known`.
     """
 
     expert = models.CharField(max_length=64)
