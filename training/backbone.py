@@ -7,6 +7,7 @@ ImageNet; input (x - 127) / 128. Features are the pooled output of its last conv
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ def open_features(
     file: Path,
     device: torch.device,
     precision: str,
+    threads: int,
     progress: Callable[[Iterable[int], int, str], Iterable[int]],
 ) -> np.ndarray:
     """float32[2, n, 1280]: features of each picture as it is and mirrored, from `file` or made for it."""
@@ -60,14 +62,22 @@ def open_features(
     net = load_backbone(device)
     features = np.empty((2, len(pixels), FEATURES), dtype=np.float32)
     starts = range(0, len(pixels), BATCH)
-    with torch.inference_mode(), autocast(device, precision):
-        for start in progress(starts, len(starts), "features"):
+
+    def fill(start: int) -> int:
+        with torch.inference_mode(), autocast(device, precision):
             batch = torch.from_numpy(np.array(pixels[start : start + BATCH])).to(device)
             x = batch.permute(0, 3, 1, 2).float().sub(127).div(128)
             x = x.contiguous(memory_format=torch.channels_last)
             for view, seen in enumerate((x, x.flip(3))):
                 pooled = net.extract_features(seen).float().mean((2, 3))
                 features[view, start : start + BATCH] = pooled.cpu().numpy()
+        return start
+
+    # On the CPU batches go side by side, one thread each: threads that share a batch wait for each other.
+    workers = threads if device.type == "cpu" else 1
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for _ in progress(pool.map(fill, starts), len(starts), "features"):
+            pass
     part = file.with_suffix(".part")
     with part.open("wb") as stream:
         np.save(stream, features)

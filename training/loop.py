@@ -45,8 +45,8 @@ def optimizer_for(net: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=settings.lr, momentum=0.9, nesterov=True)
     if settings.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=settings.lr)
-    return torch.optim.AdamW(groups, lr=settings.lr)
+        return torch.optim.Adam(groups, lr=settings.lr, fused=True)
+    return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
 
 
 def rate_at(step: int, steps: int, warmup: float) -> float:

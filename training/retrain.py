@@ -23,6 +23,7 @@ from training.presets import PRESETS, Settings, SettingsError, resolve
 from training.release import Release, ReleaseError, open_release
 from training.store import RunFolder, StoreError, digest_of, write_atomically
 
+SCHEMA = 1  # of metrics.json
 EXAMPLE = """example:
   python -m training.retrain releases/clothing-1.0.0 -o runs/clothing-1.0.0
   python -m training.retrain releases/clothing-1.0.0 -o runs/two --arms majority,consensus --seeds 10 --json
@@ -149,32 +150,43 @@ def retrain(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
         warnings.append(f"{int((~pictures.readable).sum())} pictures cannot be decoded and are left out")
     _guard_images(folder, labellings)
     rows, test = _test_set(release, pictures.readable, warnings)
-    bench = experiment.set_up(release, pictures, labellings, rows, settings, device, cache, progress)
-    found = experiment.run_pairs(bench, labellings, settings, folder, progress)
+    bench = experiment.set_up(release, pictures, labellings, rows, settings, device, cache, threads, progress)
+    found = experiment.run_pairs(bench, labellings, settings, folder, threads, progress)
 
-    measured = summary.summarise(labellings, found, test, settings.seeds)
-    metrics = {
-        "schema": summary.SCHEMA,
-        "release": {"name": release.name, "version": release.version, "fingerprint": release.fingerprint},
-        "model": settings.model,
-        "preset": settings.preset,
+    metrics = _metrics(release, settings, summary.summarise(labellings, found, test, settings.seeds))
+    metrics |= {
         "device": str(device),
-        **measured,
-        "warnings": warnings + measured["warnings"],
-        "settings": dataclasses.asdict(settings),
-        "classes": list(release.classes),
+        "warnings": warnings + metrics["warnings"],
         "command": command,
         "environment": environment(threads, bench.precision, torch),
         "seconds": round(time.monotonic() - started, 1),
     }
-    table = summary.predictions(found, test, release.classes)
-    buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False)
-    write_atomically(folder.path / "predictions.parquet", buffer.getvalue())
     page = report.render(metrics, release, found, test, pictures.pixels[rows])
+    _write(folder, metrics, summary.predictions(found, test, release.classes), page)
+    return metrics
+
+
+def _metrics(release: Release, settings: Settings, measured: dict[str, Any]) -> dict[str, Any]:
+    """metrics.json so far: what was asked, and what was measured."""
+    return {
+        "schema": SCHEMA,
+        "release": {"name": release.name, "version": release.version, "fingerprint": release.fingerprint},
+        "model": settings.model,
+        "preset": settings.preset,
+        "device": None,
+        **measured,
+        "settings": dataclasses.asdict(settings),
+        "classes": list(release.classes),
+    }
+
+
+def _write(folder: RunFolder, metrics: dict[str, Any], predictions: Any, page: str) -> None:
+    """The run's three files, metrics.json last: where it stands, the others do."""
+    buffer = io.BytesIO()
+    predictions.to_parquet(buffer, index=False)
+    write_atomically(folder.path / "predictions.parquet", buffer.getvalue())
     write_atomically(folder.path / "report.html", page.encode())
     write_atomically(folder.path / "metrics.json", (json.dumps(metrics, indent=1) + "\n").encode())
-    return metrics
 
 
 def _settings(arguments: argparse.Namespace) -> tuple[Settings, bool]:

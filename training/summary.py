@@ -15,7 +15,6 @@ from training.bootstrap import Bootstrap, Estimate, holm, smallest_difference
 from training.curve import fit_curve
 from training.store import PairResult
 
-SCHEMA = 1
 PRIMARY = ("consensus", "majority")
 FEW_IMAGES = 300
 
