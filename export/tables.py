@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-GROUP_ROWS = 20_000
+GROUP_ROWS = 5_000
 """Rows in one row group; fixed, so that it does not depend on how the rows arrived."""
 
 
