@@ -4,7 +4,7 @@
 
 import { Outbox, parse, randomKey, storage } from "./outbox.js";
 
-const AHEAD = 6; // pictures loaded before they are shown, and how early the next batch is claimed
+const AHEAD = 10; // pictures loaded before they are shown, and how early the next batch is claimed
 const page = JSON.parse(document.getElementById("page").textContent);
 const $ = (name) => document.querySelector(`[data-${name}]`);
 const say = (text, values = {}) => text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
@@ -144,6 +144,13 @@ function drawEnd() {
   setTimeout(more, 3000);
 }
 
+/** No picture: nobody shall think that a key still answers the last one. */
+function blank() {
+  const image = new Image();
+  image.alt = "";
+  $("stage").querySelector("img").replaceWith(image);
+}
+
 function note(text) {
   $("note").hidden = !text;
   $("note").textContent = text;
@@ -206,6 +213,7 @@ async function more() {
   if (had) {
     draw();
   } else {
+    blank();
     note(page.words.fetching);
     await outbox.flush();
   }
