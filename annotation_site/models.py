@@ -204,7 +204,7 @@ class Task(models.Model):
     state = models.PositiveSmallIntegerField(choices=State, default=State.OPEN)
     gold = models.BooleanField(default=False)
     audit = models.BooleanField(default=False)
-    votes = models.PositiveSmallIntegerField(default=0, help_text="counted votes")
+    votes = models.PositiveIntegerField(default=0, help_text="counted votes; gold has no maximum")
     leases = models.PositiveSmallIntegerField(default=0, help_text="live leases (gold: not counted)")
     wanted = models.PositiveSmallIntegerField(help_text="votes wanted now")
     claimable = models.BooleanField(default=True)

@@ -138,8 +138,8 @@ USE_I18N = True
 TIME_ZONE = os.environ.get("TIME_ZONE", "UTC")
 USE_TZ = True
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
-WHITENOISE_USE_FINDERS = True  # no collectstatic step on one machine
+STATIC_ROOT = os.environ.get("STATIC_ROOT") or None  # where collectstatic gathers files for a web server
+WHITENOISE_USE_FINDERS = not STATIC_ROOT  # no collectstatic step on one machine
 
 # --- background jobs ------------------------------------------------------------------------------
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", "")

@@ -45,7 +45,7 @@ class ReleaseImage(models.Model):
     split = models.PositiveSmallIntegerField(choices=Split)
     category = models.ForeignKey(Category, models.PROTECT, db_index=False)
     confidence = models.FloatField(null=True)
-    votes = models.PositiveSmallIntegerField()
+    votes = models.PositiveIntegerField()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["release", "image"], name="release_image_once")]

@@ -101,7 +101,7 @@ class Consensus(models.Model):
     label = models.CharField(max_length=100, help_text="category id, __none__, yes or no")
     category = models.ForeignKey(Category, models.PROTECT, null=True, blank=True, db_index=False)
     confidence = models.FloatField()
-    votes = models.PositiveSmallIntegerField()
+    votes = models.PositiveIntegerField()
     tie = models.BooleanField(default=False)
     method = models.CharField(max_length=20)
     posterior: Any = models.JSONField(default=dict, help_text="label -> probability, at least 0.0005 each")

@@ -60,7 +60,18 @@ def postgres_server() -> Iterator[str]:
         if person:
             os.chown(data, person["user"], person["group"])
         made = subprocess.run(
-            [str(binaries / "initdb"), "-D", str(data), "-U", "assay", "-A", "trust", "-E", "UTF8", "--no-sync"],
+            [
+                str(binaries / "initdb"),
+                "-D",
+                str(data),
+                "-U",
+                "assay",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--no-sync",
+            ],
             capture_output=True,
             text=True,
             cwd=folder,

@@ -21,7 +21,9 @@ BIN = Path(sys.executable).parent
 
 def run(name: str, command: list[str], env: dict[str, str] | None = None) -> bool:
     """Run one step, show what it prints, say how long it took. True if it passed."""
-    print(f"\n=== {name}: {' '.join(Path(c).name if i == 0 else c for i, c in enumerate(command))}", flush=True)
+    print(
+        f"\n=== {name}: {' '.join(Path(c).name if i == 0 else c for i, c in enumerate(command))}", flush=True
+    )
     start = time.monotonic()
     passed = subprocess.run(command, cwd=ROOT, env={**os.environ, **(env or {})}).returncode == 0
     print(f"--- {name} {'passed' if passed else 'FAILED'} in {time.monotonic() - start:.0f} s", flush=True)
