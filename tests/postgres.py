@@ -1,4 +1,4 @@
-"""A PostgreSQL server of its own for the tests: from a wheel, on a free port, without root, gone afterwards."""
+"""A PostgreSQL server of its own for the tests: from a wheel, on a free port, without root."""
 
 from __future__ import annotations
 

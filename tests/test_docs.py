@@ -1,4 +1,4 @@
-"""What users read is true: every command, make target and setting is documented, every command has an example."""
+"""What users read is true: commands, make targets and settings are documented, and have examples."""
 
 from __future__ import annotations
 
