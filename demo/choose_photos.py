@@ -33,6 +33,7 @@ CATEGORY_OF = {
 }
 NOISE_LABELS = ("Not sure", "Other")
 NOISE = "__none__"
+UNFIT = {"e4bee2e0-0ccb"}  # a swear word in large letters: no first impression of a tool
 PER_CATEGORY = 260
 NOISE_PHOTOS = 200
 LONG_SIDE = 160
@@ -102,7 +103,7 @@ def wanted_order(rows: list[dict[str, str]]) -> list[tuple[str, list[dict[str, s
     by_label: dict[str, list[dict[str, str]]] = {}
     for row in rows:
         label = NOISE if row["label"] in NOISE_LABELS else CATEGORY_OF.get(row["label"])
-        if label:
+        if label and row["image"] not in UNFIT:
             by_label.setdefault(label, []).append(row)
     for members in by_label.values():
         members.sort(key=lambda row: hashlib.sha256(row["image"].encode()).digest())

@@ -51,6 +51,13 @@ def outcomes(dataset: str) -> dict[str, int]:
     return dict(counts)
 
 
+def has_round(dataset: str, title: str) -> bool:
+    """Whether a round of this title was opened."""
+    from annotation_site.models import Round
+
+    return Round.objects.filter(dataset__name=dataset, title=title).exists()
+
+
 def open_round(dataset: str) -> int | None:
     """The newest round that is open."""
     from annotation_site.models import Round

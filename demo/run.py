@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
         description="Run every stage on the bundled photos, from crawl to report.",
         epilog="example: python -m demo.run --small 300 --data data/small",
     )
-    made.add_argument("--small", type=int, metavar="N", help="use about N of the 2,601 photos")
+    made.add_argument("--small", type=int, metavar="N", help="use about N of the 2,600 photos")
     made.add_argument("--data", type=Path, help="data folder (default: ASSAY_DATA, else data/)")
     made.add_argument("--port", type=int, help="port of the photo site (default: a free one)")
     made.add_argument("--seed", type=int, default=SEED, help="of plan, crowd and round (default %(default)s)")

@@ -24,6 +24,11 @@ NAME = "clothing"
 VERSION = "1.0.0"
 GOLD = 50
 MAX_PASSES = 10
+VISITORS = 240
+VISITORS_ROUNDS = {
+    "classify": "Your turn: which piece of clothing is it?",
+    "verify": "Your turn: is it what it was searched as?",
+}
 CATEGORIES = ROOT / "demo" / "categories.csv"
 # Opens the release as anybody would; in a process of its own because torch is large.
 OPEN_RELEASE = """
@@ -232,7 +237,22 @@ class Demo:
         verified = manage("verify_release", str(self.release), "--json", stage="verifying the release")
         command = [sys.executable, "-c", OPEN_RELEASE, str(self.release)]
         opened = self.processes.run(command, "opening the release with torchvision's ImageFolder")
+        self.open_rounds_for_visitors()
         return {"verified": bool(verified["ok"]), "folder": json.loads(opened)}
+
+    def open_rounds_for_visitors(self) -> None:
+        """Work for whoever logs in after the demo: one open round of each question, on some of the photos."""
+        representatives = sorted(set(database.groups(NAME).values()))
+        chosen = self.files / "visitors.csv"
+        write_csv(chosen, ("image",), [(image,) for image in representatives[:VISITORS]])
+        limits = ("--votes-min", "1", "--votes-max", "5", "--gold-rate", "0.1", "--audit", "0")
+        for question, title in VISITORS_ROUNDS.items():
+            if not database.has_round(NAME, title):
+                self.processes.manage(
+                    *("open_round", NAME, "--question", question, "--title", title, "--json"),
+                    *("--images", str(chosen), *limits),
+                    stage="opening a round for visitors",
+                )
 
     # --- 7 ------------------------------------------------------------------------------------------------
 

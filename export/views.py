@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from annotation_site.decorators import dataset_page
+from annotation_site.figures import percent
 from annotation_site.models import Role, Round
 from export import layout
 from export.funnel import Next, Standing, next_step
@@ -123,7 +124,7 @@ def _funnel_chart(standing: Standing) -> str:
     }
     rows = []
     for step, count, share in standing.steps():
-        text = f"{count:,}" if share is None else f"{count:,} ({100 * share:.0f}%)"
+        text = f"{count:,}" if share is None else f"{count:,} ({percent(share)})"
         rows.append(Bar(words[step], count, text))
     return bars(rows, title=_("Pictures from found to released"), label_width="6rem")
 

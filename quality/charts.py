@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import NamedTuple
 
+from annotation_site.figures import percent
+
 COLOURS = {
     "accent": "var(--accent, #2457c5)",
     "ok": "var(--ok, #1a7f4b)",
@@ -148,10 +150,10 @@ def posterior(
     """The likeliest labels as bars in percent; the others are one row (`more`), so that all sum to 100."""
     ordered = sorted(likely, key=lambda pair: (-pair[1], pair[0]))
     named = [(label, p) for label, p in ordered[:shown] if p >= VISIBLE]
-    rows = [Bar(label, p, f"{100 * p:.0f}%") for label, p in named]
+    rows = [Bar(label, p, percent(p)) for label, p in named]
     rest = sum(p for _, p in ordered[len(named) :])
     if rest >= VISIBLE:
-        rows.append(Bar(more.format(n=len(ordered) - len(named)), rest, f"{100 * rest:.0f}%", "muted"))
+        rows.append(Bar(more.format(n=len(ordered) - len(named)), rest, percent(rest), "muted"))
     return bars(rows, title=title, most=1.0, label_width="fit-content(8rem)")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from annotation_site.figures import points
 from training import measures, plots
 from training.bootstrap import Bootstrap
 from training.release import Release
@@ -76,7 +77,7 @@ def interval(row: dict[str, float] | None, signed: bool = False) -> str:
     if row is None:
         return "–"
     if signed:
-        return f"{100 * row['value']:+.1f} ({100 * row['lo']:+.1f} to {100 * row['hi']:+.1f})"
+        return f"{points(row['value'])} ({points(row['lo'])} to {points(row['hi'])})"
     return f"{100 * row['value']:.1f}% ({100 * row['lo']:.1f} to {100 * row['hi']:.1f})"
 
 
@@ -112,7 +113,7 @@ def _opening(metrics: dict[str, Any]) -> str:
         answer = (
             f'<p class="answer">Training on the consensus instead of the majority {verb} '
             f"{abs(100 * primary['value']):.1f} points of test accuracy "
-            f"(95% interval {100 * primary['lo']:+.1f} to {100 * primary['hi']:+.1f}, "
+            f"(95% interval {points(primary['lo'])} to {points(primary['hi'])}, "
             f"p = {primary['p']:.2g}){told}.</p>"
         )
     if metrics["smallest_difference"] is not None:

@@ -8,6 +8,7 @@ from django import template
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext_lazy as _
 
+from annotation_site import figures
 from ingest.models import Dataset
 
 register = template.Library()
@@ -41,7 +42,13 @@ def dataset_nav(dataset: Dataset, section: str = "") -> dict[str, Any]:
 @register.filter
 def percent(share: float | None, digits: int = 0) -> str:
     """0.934 -> "93%"; nothing where there is no figure."""
-    return "" if share is None else f"{100 * share:.{digits}f}%"
+    return "" if share is None else figures.percent(share, digits)
+
+
+@register.filter
+def points(difference: float | None) -> str:
+    """-0.037 -> "-3.7"; nothing where there is no figure."""
+    return "" if difference is None else figures.points(difference)
 
 
 @register.filter

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from annotation_site.decorators import dataset_page
+from annotation_site.figures import percent
 from annotation_site.models import Role, Round, User
 from annotation_site.services.rounds import close_round
 from ingest.models import Dataset
@@ -132,5 +133,5 @@ def _spread_chart(spread: report.Histogram) -> str:
 
 def _labels_chart(counts: list[tuple[str, int]], names: dict[str, str]) -> str:
     total = sum(n for _label, n in counts)
-    rows = [Bar(names.get(label, label), n, f"{n:,} ({100 * n / total:.0f}%)") for label, n in counts]
+    rows = [Bar(names.get(label, label), n, f"{n:,} ({percent(n / total)})") for label, n in counts]
     return bars(rows, title=_("Tasks by label")) if rows else ""

@@ -130,7 +130,7 @@ def test_rounds_and_round_say_how_far(curator, dataset, round):
     assert f"{round.tasks_settled} of 30 tasks are settled by 120 votes" in text
     assert "First pass" in text
     text = curator.get(found["round"]).content.decode()
-    assert "How far is First pass?" in text
+    assert "How far is this round?" in text
     assert f"{round.tasks_settled} of 30 tasks" in text
     assert "2 references" in text
     made = QCPass.objects.get()
