@@ -2,11 +2,15 @@
 
 import csv
 import hashlib
+import io
 import json
 import random
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from PIL import Image
 
 from demo.copies import KINDS, make_copy
 
@@ -113,6 +117,26 @@ def pick(labels: dict[str, str], count: int | None) -> dict[str, str]:
         share = max(1, round(count * len(photos) / len(labels)))
         kept.update(dict.fromkeys(photos[:share], label))
     return dict(sorted(kept.items()))
+
+
+class BadPhoto(ValueError):
+    """A bundled photo is missing or damaged; the message is one line that says which and what to do."""
+
+
+def check_photos(photos: Iterable[str]) -> None:
+    """Decode every photo once, so that a damaged checkout is named before anything is served.
+
+    Raises:
+        BadPhoto: the first that cannot be read.
+    """
+    for photo in photos:
+        try:
+            Image.open(io.BytesIO(photo_bytes(photo))).load()
+        except OSError as problem:
+            raise BadPhoto(
+                f"demo/photos/{photo}.jpg cannot be read ({problem.strerror or problem}): bring it back with "
+                "`git checkout demo/photos` and run the demo again"
+            ) from None
 
 
 def make_plan(labels: dict[str, str], categories: list[str], seed: int) -> Plan:

@@ -55,7 +55,7 @@ def check_port(port: int, what: str) -> None:
         except OSError as error:
             raise DemoError(
                 f"port {port} on 127.0.0.1 cannot be used for {what} ({error.strerror}): "
-                "free it, or start clean with --fresh"
+                "free it, or choose another with --port and --fresh"
             ) from None
 
 

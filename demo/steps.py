@@ -13,7 +13,7 @@ from typing import Any
 
 from demo import database
 from demo.crowd import make_crowd
-from demo.plan import NONE, Plan, make_plan, pick, read_category_names, read_labels
+from demo.plan import NONE, BadPhoto, Plan, check_photos, make_plan, pick, read_category_names, read_labels
 from demo.processes import ROOT, DemoError, Processes, check_port, free_port
 from demo.state import State
 from demo.summary import copies_found
@@ -73,6 +73,10 @@ class Demo:
         path = self.files / "plan.json"
         if not path.exists():
             self.files.mkdir(parents=True, exist_ok=True)
+            try:
+                check_photos(self.labels)
+            except BadPhoto as problem:
+                raise DemoError(str(problem)) from None
             make_plan(self.labels, list(read_category_names()), self.seed).write(path)
         return Plan.read(path)
 

@@ -52,7 +52,7 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 if ! .venv/bin/python -m pip install --disable-pip-version-check --progress-bar off -r "$files" -c constraints.txt >"$log" 2>&1; then
   if grep -qi 'no space left' "$log"; then fail "the disk is full; free some space and run the same command again: it goes on"; fi
-  if grep -qiE 'temporary failure|name resolution|connection (refused|error|broken)|newconnectionerror|max retries|timed out|network is unreachable' "$log"; then
+  if grep -qiE 'temporary failure|name resolution|from versions: none|caused by: *$|resolutionimpossible|connection (refused|error|broken)|newconnectionerror|max retries|timed out|network is unreachable' "$log"; then
     fail "the Python package registry cannot be reached; check the network (or pip's index settings) and run the same command again: it goes on"
   fi
   tail -n 5 "$log" >&2

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 from PIL import Image
 
+from demo import plan
 from demo.plan import HERE, NONE, photo_bytes, pick, read_category_names, read_labels
 
 PHOTOS = sorted((HERE / "photos").glob("*.jpg"))
@@ -59,3 +60,17 @@ def test_every_category_says_what_it_is():
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["id", "name", "gloss", "parent", "synonyms"]
     assert all(len(row["gloss"]) > 30 for row in rows)
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut short", "no picture"])
+def test_a_damaged_photo_is_named_with_what_to_do(tmp_path, monkeypatch, damage):
+    photo = next(iter(read_labels()))
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    whole = (plan.HERE / "photos" / f"{photo}.jpg").read_bytes()
+    if damage != "missing":
+        (folder / f"{photo}.jpg").write_bytes(whole[:600] if damage == "cut short" else b"<html>")
+    plan.check_photos([photo])
+    monkeypatch.setattr(plan, "HERE", tmp_path)
+    with pytest.raises(plan.BadPhoto, match=rf"demo/photos/{photo}\.jpg cannot be read .*git checkout"):
+        plan.check_photos([photo])
