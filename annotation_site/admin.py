@@ -12,24 +12,7 @@ from django.contrib.auth.admin import UserAdmin
 from django.http import HttpRequest
 
 from annotation_site.models import ApiToken, Assignment, Instructions, Membership, Round, User, Vote, Worker
-
-
-class LookOnly(admin.ModelAdmin):
-    """Rows that the services keep: shown, never changed by hand."""
-
-    show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody."""
-        return False
+from ingest.admin import ReadOnlyAdmin
 
 
 class MembershipInline(admin.TabularInline):
@@ -60,7 +43,7 @@ class WorkerAdmin(admin.ModelAdmin):
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(LookOnly):
+class ApiTokenAdmin(ReadOnlyAdmin):
     """Tokens can be revoked, which is deleting them."""
 
     list_display = ["user", "created", "last_used"]
@@ -93,7 +76,7 @@ class RoundAdmin(admin.ModelAdmin):
 
 
 @admin.register(Vote)
-class VoteAdmin(LookOnly):
+class VoteAdmin(ReadOnlyAdmin):
     """Votes, for looking one up."""
 
     list_display = ["id", "task", "worker", "label", "voided", "void_reason", "created"]
@@ -103,7 +86,7 @@ class VoteAdmin(LookOnly):
 
 
 @admin.register(Assignment)
-class AssignmentAdmin(LookOnly):
+class AssignmentAdmin(ReadOnlyAdmin):
     """Batches under way and done."""
 
     list_display = ["id", "round", "worker", "state", "tasks_given", "created", "expires"]

@@ -10,8 +10,8 @@ from django.http import HttpRequest
 from ingest.models import Candidate, Category, Dataset, DuplicateGroup, Image, Source
 
 
-class FactsAdmin(admin.ModelAdmin):
-    """Rows that the crawler wrote: to read, not to change."""
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """Rows that services keep, in any stage: to look at, never to change by hand."""
 
     show_full_result_count = False
 
@@ -73,7 +73,7 @@ class CategoryAdmin(admin.ModelAdmin):
 
 
 @admin.register(Source)
-class SourceAdmin(FactsAdmin):
+class SourceAdmin(ReadOnlyAdmin):
     """Where pictures were looked for."""
 
     list_display = ["location", "dataset", "kind", "category", "finished", "last_run"]
@@ -82,7 +82,7 @@ class SourceAdmin(FactsAdmin):
 
 
 @admin.register(Candidate)
-class CandidateAdmin(FactsAdmin):
+class CandidateAdmin(ReadOnlyAdmin):
     """What was found."""
 
     list_display = ["url", "state", "reason", "attempts", "fetched"]
@@ -91,7 +91,7 @@ class CandidateAdmin(FactsAdmin):
 
 
 @admin.register(Image)
-class ImageAdmin(FactsAdmin):
+class ImageAdmin(ReadOnlyAdmin):
     """Pictures."""
 
     list_display = ["sha256", "dataset", "format", "width", "height", "created"]
@@ -101,7 +101,7 @@ class ImageAdmin(FactsAdmin):
 
 
 @admin.register(DuplicateGroup)
-class DuplicateGroupAdmin(FactsAdmin):
+class DuplicateGroupAdmin(ReadOnlyAdmin):
     """Pictures that show the same."""
 
     list_display = ["id", "dataset", "size", "representative"]

@@ -2,30 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
-from django.http import HttpRequest
 
+from ingest.admin import ReadOnlyAdmin
 from quality.models import Consensus, Gold, QCPass, Reference, WorkerSkill
-
-
-class ReadOnlyAdmin(admin.ModelAdmin):
-    """Rows that services write: nobody adds, edits or deletes them by hand."""
-
-    show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
-        """Never."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never."""
-        return False
 
 
 @admin.register(Gold)
