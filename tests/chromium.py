@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from playwright._impl._driver import compute_driver_executable
+from playwright.sync_api import sync_playwright
+
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 
 
@@ -16,11 +19,18 @@ class ChromiumMissing(RuntimeError):
 
 
 def find_chromium() -> str:
-    """The path of a Chromium, installed on the way if need be.
+    """The path of a Chromium that Playwright can drive, installed on the way if need be.
 
     Raises:
-        ChromiumMissing: all three ways failed.
+        ChromiumMissing: all ways failed.
     """
+    if not driver_runs():  # a bare Debian lacks a library of its Node
+        apt_install("libatomic1")
+        if not driver_runs():
+            raise ChromiumMissing(
+                "Playwright's driver does not start: install its library (`sudo apt-get install libatomic1`) "
+                "and run again."
+            )
     found = present() or playwrights_own(install=False)
     if found:
         return found
@@ -28,18 +38,29 @@ def find_chromium() -> str:
     found = playwrights_own(install=True)
     if found:
         return found
-    if os.getuid() == 0 and shutil.which("apt-get"):
-        print("Playwright cannot download one: installing Debian's …", file=sys.stderr, flush=True)
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run(["apt-get", "update", "-qq"], env=env, **quiet)
-        subprocess.run(["apt-get", "install", "-y", "-qq", "chromium"], env=env, **quiet)
-        found = present()
-        if found:
-            return found
+    print("Playwright cannot download one: installing Debian's …", file=sys.stderr, flush=True)
+    apt_install("chromium")
+    found = present()
+    if found:
+        return found
     raise ChromiumMissing(
         "The browser tests need Chromium: install it (`sudo apt-get install chromium`) and run again."
     )
+
+
+def driver_runs() -> bool:
+    """Whether the Node that Playwright brings starts on this machine."""
+    node, _ = compute_driver_executable()
+    return subprocess.run([node, "--version"], capture_output=True).returncode == 0
+
+
+def apt_install(package: str) -> None:
+    """Install a Debian or Ubuntu package where this user may; nothing otherwise."""
+    if os.getuid() != 0 or not shutil.which("apt-get"):
+        return
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(["apt-get", "update", "-qq"], env=env, capture_output=True)
+    subprocess.run(["apt-get", "install", "-y", "-qq", package], env=env, capture_output=True)
 
 
 def present() -> str | None:
@@ -58,8 +79,6 @@ def playwrights_own(install: bool) -> str | None:
             subprocess.run(command, capture_output=True, timeout=300, check=True)
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
             return None
-    from playwright.sync_api import sync_playwright
-
     with sync_playwright() as playwright:
         path = playwright.chromium.executable_path
     return path if Path(path).exists() else None
