@@ -66,35 +66,50 @@ def curve(fit: dict[str, Any]) -> str:
         middle, lo, hi = ([100 * row["top1"][key] for row in fit["fitted"]] for key in ("value", "lo", "hi"))
         axes.fill_between(x, lo, hi, color=ACCENT, alpha=0.12, linewidth=0)
         axes.plot(x, middle, color=ACCENT, linewidth=1.5)
-        points = sorted(fit["points"], key=lambda p: p["label_error"])
-        for place, point in enumerate(points):
+        for point in fit["points"]:
             at, top = 100 * (1 - point["label_error"]), point["top1"]
             injected = point["arm"].startswith("noise")
-            axes.plot(
-                [at, at], [100 * top["lo"], 100 * top["hi"]], color=SOFT if injected else INK, linewidth=1.2
-            )
-            axes.plot(
-                at,
-                100 * top["value"],
-                "o",
-                color=INK,
-                markerfacecolor="white" if injected else INK,
-                markersize=5.5,
-            )
-            left = place % 2 == 0
-            axes.annotate(
-                point["arm"],
-                (at, 100 * top["value"]),
-                xytext=(-7 if left else 7, 7 if left else -13),
-                textcoords="offset points",
-                ha="right" if left else "left",
-                color=SOFT if injected else INK,
-            )
+            ends = [100 * top["lo"], 100 * top["hi"]]
+            axes.plot([at, at], ends, color=SOFT if injected else INK, linewidth=1.2)
+            fill = "white" if injected else INK
+            axes.plot(at, 100 * top["value"], "o", color=INK, markerfacecolor=fill, markersize=5.5)
+        name_points(axes, fit["points"])
         axes.set_xlabel("label accuracy of the train pictures, % (hollow: errors put in by chance)")
         axes.set_ylabel("test accuracy, %")
-        axes.margins(x=0.12, y=0.08)
+        axes.margins(x=0.06, y=0.08)
 
     return draw(7.6, 4.2, paint)
+
+
+def name_points(axes: Axes, points: Sequence[dict[str, Any]]) -> None:
+    """Write each arm beside its point; the good labellings crowd at the right, so theirs go to the margin."""
+    places = {p["arm"]: (100 * (1 - p["label_error"]), 100 * p["top1"]["value"]) for p in points}
+    right = max(x for x, _ in places.values())
+    span = right - min(x for x, _ in places.values()) or 1.0
+    crowd = sorted((a for a, (x, _) in places.items() if x > right - 0.15 * span), key=lambda a: places[a][1])
+    for arm, (x, y) in places.items():
+        if arm not in crowd:
+            noise = arm.startswith("noise")
+            axes.annotate(
+                arm,
+                (x, y),
+                xytext=(7, -13) if noise else (-7, 7),
+                textcoords="offset points",
+                ha="left" if noise else "right",
+                color=SOFT if noise else INK,
+            )
+    gap = 0.06 * (axes.get_ylim()[1] - axes.get_ylim()[0])
+    start = float(np.mean([places[arm][1] for arm in crowd])) - gap * (len(crowd) - 1) / 2
+    for step, arm in enumerate(crowd):
+        axes.annotate(
+            arm,
+            places[arm],
+            xytext=(right + 0.06 * span, start + gap * step),
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": SOFT, "linewidth": 0.7, "shrinkB": 4},
+            annotation_clip=False,
+            color=INK,
+        )
 
 
 def confusion(matrix: np.ndarray, names: Sequence[str]) -> str:
