@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import BooleanField, Case, Count, Exists, F, OuterRef, Q, Value, When
 from django.utils import timezone
 
@@ -105,18 +105,43 @@ def _choose(part: Participation, round: Round, size: int) -> list[Task]:
 def _next_tasks(part: Participation, round: Round, count: int) -> list[Task]:
     """Open tasks from the worker's cursor on, then from the start; the last one's rank is the new cursor."""
     free = _unseen(Task.objects.claimable().filter(round=round), part.worker_id)
-    ahead, behind = free.filter(rank__gte=part.cursor), free.filter(rank__lt=part.cursor)
+    stretches = [free.filter(rank__gte=part.cursor)]
+    if part.cursor:
+        stretches.append(free.filter(rank__lt=part.cursor))
+    if not connection.features.has_select_for_update:
+        return _first(stretches, count)
     # Rows that another claim holds are passed over. Where nothing else was found, one of them is waited for:
-    # it may well have room for one more. Only one, so that no two claims wait for each other.
-    for skip_locked, count_now in ((True, count), (False, 1)):
-        tasks: list[Task] = []
-        for stretch in (ahead, behind) if part.cursor else (ahead,):
-            if len(tasks) < count_now:
-                rows = stretch.select_for_update(of=("self",), no_key=True, skip_locked=skip_locked)
-                tasks += rows[: count_now - len(tasks)]
-        if tasks or not connection.features.has_select_for_update:
-            break
+    # it may well have room for one more.
+    with transaction.atomic():
+        locked = [rows.select_for_update(of=("self",), no_key=True, skip_locked=True) for rows in stretches]
+        tasks = _first(locked, count)
+        # A row that filled up before it was locked stays locked though it is not returned.
+        transaction.set_rollback(not tasks)
+    return tasks or _wait_for_one(free, stretches)
+
+
+def _first(stretches: Iterable[TaskQuerySet], count: int) -> list[Task]:
+    """Up to `count` tasks, those of an earlier stretch first."""
+    tasks: list[Task] = []
+    for rows in stretches:
+        if len(tasks) < count:
+            tasks += rows[: count - len(tasks)]
     return tasks
+
+
+def _wait_for_one(free: TaskQuerySet, stretches: Sequence[TaskQuerySet]) -> list[Task]:
+    """Lock one open task, waiting for whoever holds it; none where none is open any more.
+
+    One row is asked for by number and given up again before the next: who waits for a task holds no other, so
+    that no two claims (or a claim and a vote) ever wait for each other.
+    """
+    while wanted := _first(stretches, 1):
+        with transaction.atomic():
+            locked = free.filter(pk=wanted[0].pk).select_for_update(of=("self",), no_key=True)
+            if found := list(locked):
+                return found
+            transaction.set_rollback(True)
+    return []
 
 
 def _next_gold(part: Participation, round: Round, start: int, count: int) -> list[Task]:

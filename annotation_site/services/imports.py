@@ -149,7 +149,11 @@ def _count(round: Round, votes: Sequence[Vote]) -> None:
         seconds[vote.worker_id] += vote.seconds or 0
     parts = [Participation(round=round, worker_id=worker_id) for worker_id in given]
     Participation.objects.bulk_create(parts, ignore_conflicts=True)
-    rows = list(Participation.objects.filter(round=round, worker__in=given).select_for_update(no_key=True))
+    rows = list(
+        Participation.objects.filter(round=round, worker__in=given)
+        .select_for_update(no_key=True)
+        .order_by("pk")
+    )
     for row in rows:
         row.votes += given[row.worker_id]
         row.gold_votes += on_gold[row.worker_id]

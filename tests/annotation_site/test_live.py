@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlparse
 
@@ -166,3 +167,73 @@ def test_threads_on_the_services_keep_the_books() -> None:
     assert not Lease.objects.exists()
     assert set(confirmed.values()) == {1}
     assert set(confirmed) == set(Vote.objects.values_list("task_id", "worker_id"))
+
+
+def until_waiting(number: int, lock: str = "%") -> None:
+    """Return once so many of the database's clients wait for a row; `lock` "tuple": behind another waiter."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype LIKE %s", [lock])
+            if cursor.fetchone()[0] >= number:
+                return
+        time.sleep(0.02)
+    raise AssertionError(f"fewer than {number} claims wait")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_claim_that_waits_for_a_task_holds_no_other() -> None:
+    """A claim meets the tasks by rank, votes lock them by number: neither may wait for the other for ever.
+
+    The first task by rank fills up while the claim waits for it; the next one is held by the votes, which
+    then want the first. SQLite has one writer; there the same calls follow each other.
+    """
+    round = make_round(make_dataset(images=2), votes_min=2, votes_max=2)
+    high, low = Task.objects.filter(round=round).order_by("-pk")
+    for rank, task in enumerate((high, low)):
+        Task.objects.filter(pk=task.pk).update(rank=rank)
+    voter, late = worker("voter"), worker("late")
+    batch = claim_batch(voter, round, 2)
+    assert batch is not None
+    outcome: dict[str, object] = {}
+
+    def vote() -> None:
+        sent = [Answer(task.pk, "cat") for task in batch.tasks]
+        outcome["voter"] = {status for _, status in record_votes(voter, batch.assignment.pk, "k", sent)}
+
+    def claim() -> None:
+        found = claim_batch(late, round, 2)
+        outcome["late"] = found and [task.pk for task in found.tasks]
+
+    def alone(call: Callable[[], None], who: str) -> None:
+        try:
+            call()
+        except BaseException as fault:
+            outcome[who] = fault
+        finally:
+            connections.close_all()
+
+    fill = f"UPDATE {Task._meta.db_table} SET leases = leases + 1, claimable = false WHERE id = {high.pk}"
+    if connection.vendor != "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(fill)
+        vote()
+        claim()
+    else:
+        filler, holder = connection.copy(), connection.copy()
+        for other, statement in ((filler, fill), (holder, fill.replace(str(high.pk), str(low.pk)))):
+            other.set_autocommit(False)
+            other.cursor().execute(statement)
+        threads = [threading.Thread(target=alone, args=(claim, "late"))]
+        threads.append(threading.Thread(target=alone, args=(vote, "voter")))
+        for number, thread in enumerate(threads, start=1):
+            thread.start()
+            until_waiting(number)
+        holder.rollback()  # the votes have the low task now and queue for the high one
+        until_waiting(1, "tuple")
+        filler.commit()
+        for thread in threads:
+            thread.join(timeout=60)
+        filler.close()
+        holder.close()
+    assert outcome == {"voter": {"stored"}, "late": [low.pk]}
