@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ from export.models import Release
 from ingest.progress import wanted
 from training.models import TrainingRun
 
+PATIENCE = 2.0
+"""Seconds to wait for a run's lock before it counts as busy."""
 TAIL = 4096
 """Bytes of the trainer's last words that are kept to find its error in."""
 SUMMARY = (
@@ -201,10 +204,21 @@ def _locked(run: TrainingRun) -> Iterator[int]:
     folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder / f".run-{run.pk}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise RunBusy(f"run {run.pk} is being performed by another process") from None
+        if not _taken(lock):
+            raise RunBusy(f"run {run.pk} is being performed by another process")
         yield lock
     finally:
         os.close(lock)
+
+
+def _taken(lock: int) -> bool:
+    """Take a file's lock, with a moment's patience: a trainer that was just stopped may still be dying."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
