@@ -118,10 +118,26 @@ class Round(models.Model):
         PAUSED = "paused", "paused"
         CLOSED = "closed", "closed"
 
+    class Access(models.TextChoices):
+        """Who is given its tasks. The last two need an `Invitation`."""
+
+        EVERYONE = "everyone", "everyone who labels this dataset"
+        INVITED = "invited", "invited workers"
+        REPEAT = "repeat", "each worker, the pictures that they answered before"
+
     dataset = models.ForeignKey(Dataset, models.PROTECT, related_name="rounds")
     question = models.CharField(max_length=10, choices=Question)
     title = models.CharField(max_length=200, blank=True)
     state = models.CharField(max_length=8, choices=State, default=State.OPEN)
+    access = models.CharField(max_length=8, choices=Access, default=Access.EVERYONE)
+    parent = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="children",
+        help_text="the round whose pictures this one takes up again",
+    )
     votes_min = models.PositiveSmallIntegerField(default=3)
     votes_max = models.PositiveSmallIntegerField(default=9)
     confidence = models.FloatField(default=0.95, help_text="a task settles when its consensus is this sure")
@@ -145,6 +161,11 @@ class Round(models.Model):
 
     def __str__(self) -> str:
         return self.title or f"round {self.pk}"
+
+    @property
+    def is_repeat(self) -> bool:
+        """A repeat asks the same people again: it measures them, and is no evidence on the pictures."""
+        return self.access == self.Access.REPEAT
 
     @property
     def votes_counted(self) -> int:
@@ -227,6 +248,24 @@ class Task(models.Model):
     def has_room(self) -> bool:
         """The rule that `claimable` keeps."""
         return self.state == self.State.OPEN and not self.gold and self.votes + self.leases < self.wanted
+
+
+class Invitation(models.Model):
+    """Lets one worker into a round that is not for everyone; in a repeat round, to one task."""
+
+    round = models.ForeignKey(Round, models.CASCADE, related_name="invitations", db_index=False)
+    worker = models.ForeignKey(Worker, models.CASCADE, related_name="invitations", db_index=False)
+    task = models.ForeignKey(
+        Task, models.CASCADE, null=True, blank=True, related_name="invitations", db_index=False
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["worker", "round", "task"], name="invitation_once"),
+            models.UniqueConstraint(
+                fields=["round", "worker"], condition=Q(task=None), name="invitation_once_without_task"
+            ),
+        ]
 
 
 class Participation(models.Model):

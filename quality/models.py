@@ -56,6 +56,37 @@ class Reference(KnownAnswer):
         constraints = [models.UniqueConstraint(fields=["dataset", "image", "expert"], name="reference_once")]
 
 
+class Adjudication(models.Model):
+    """One expert's decision on a disputed task, with the votes in view. Append-only: the newest row counts.
+
+    It settles the task's consensus and nothing else: it is no vote (workers' skills never learn from it) and
+    no Reference (those are given blind; the test split and every claim of accuracy rest on them alone).
+    """
+
+    task = models.ForeignKey(Task, models.CASCADE, related_name="adjudications")
+    label = models.CharField(
+        max_length=100, blank=True, help_text="category id, __none__, yes or no; empty: taken back"
+    )
+    expert = models.CharField(max_length=150, help_text="user name, kept also when the account goes")
+    created = models.DateTimeField(auto_now_add=True)
+
+
+class Proposal(models.Model):
+    """Who proposed the label of a verify task, and how sure they were."""
+
+    task = models.OneToOneField(Task, models.CASCADE, related_name="proposal")
+    origin = models.CharField(max_length=100, help_text="a model, a tool, or consensus of a round")
+    probability = models.FloatField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(probability=None) | (Q(probability__gte=0) & Q(probability__lte=1)),
+                name="proposal_is_a_probability",
+            )
+        ]
+
+
 class QCPass(models.Model):
     """One quality-control pass over a round: consensus computed, tasks settled, more votes asked for."""
 
