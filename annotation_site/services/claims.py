@@ -19,7 +19,17 @@ from django.db.models import BooleanField, Case, Count, Exists, F, OuterRef, Q, 
 from django.utils import timezone
 
 from annotation_site import strategy
-from annotation_site.models import Assignment, Lease, Participation, Round, Task, TaskQuerySet, Vote, Worker
+from annotation_site.models import (
+    Assignment,
+    Invitation,
+    Lease,
+    Participation,
+    Round,
+    Task,
+    TaskQuerySet,
+    Vote,
+    Worker,
+)
 from annotation_site.services.locking import short_write
 from annotation_site.services.refusals import NotAllowed, RoundNotOpen, TooMuchHeld
 
@@ -47,7 +57,7 @@ def claim_batch(worker: Worker, round: Round, size: int = 0, *, holding: Iterabl
         The batch, or None where nothing is left for this worker.
 
     Raises:
-        NotAllowed: the worker is suspended.
+        NotAllowed: the worker is suspended, or the round is for invited workers and this one is none of them.
         RoundNotOpen: the round is paused or closed.
         TooMuchHeld: the worker has `MAX_HELD` batches at hand.
     """
@@ -58,6 +68,8 @@ def claim_batch(worker: Worker, round: Round, size: int = 0, *, holding: Iterabl
         state = Round.objects.values_list("state", flat=True).get(pk=round.pk)
         if state != Round.State.OPEN:
             raise RoundNotOpen(f"The round is {state}: it hands out no work now.")
+        if not invited(worker, round):
+            raise NotAllowed("This round is for invited people only.")
         part = locked_participation(round, worker)
         live = list(
             Assignment.objects.filter(worker=worker, round=round, state=Assignment.State.ACTIVE).order_by(
@@ -72,6 +84,13 @@ def claim_batch(worker: Worker, round: Round, size: int = 0, *, holding: Iterabl
             raise TooMuchHeld("Send the answers of the batches you have first.")
         tasks = _choose(part, round, min(size or round.batch_size, MAX_BATCH))
         return _lease(part, round, tasks) if tasks else None
+
+
+def invited(worker: Worker, round: Round) -> bool:
+    """Whether this worker may be given tasks of the round; one index probe where it is not for everyone."""
+    if round.access == Round.Access.EVERYONE:
+        return True
+    return Invitation.objects.filter(worker=worker, round=round).exists()
 
 
 def locked_participation(round: Round, worker: Worker) -> Participation:
@@ -105,6 +124,10 @@ def _choose(part: Participation, round: Round, size: int) -> list[Task]:
 def _next_tasks(part: Participation, round: Round, count: int) -> list[Task]:
     """Open tasks from the worker's cursor on, then from the start; the last one's rank is the new cursor."""
     free = _unseen(Task.objects.claimable().filter(round=round), part.worker_id)
+    if round.access == Round.Access.REPEAT:
+        # Led by the worker's own invitations, which are few, whatever the size of the round.
+        own = Invitation.objects.filter(worker=part.worker_id, round=round)
+        free = free.filter(pk__in=own.values("task"))
     stretches = [free.filter(rank__gte=part.cursor)]
     if part.cursor:
         stretches.append(free.filter(rank__lt=part.cursor))

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from django.db.models import BooleanField, Case, F, Q, Value, When
 from django.utils import timezone
 
 from annotation_site import strategy
-from annotation_site.models import Instructions, Round, Task
+from annotation_site.models import Instructions, Invitation, Round, Task
 from annotation_site.services.claims import expire_assignments
 from annotation_site.services.locking import short_write
 from ingest.models import Dataset
 
 CHUNK = 5_000
 T = TypeVar("T")
+Pair = tuple[int, int | None]
+"""Image id and, in a verify round, Category id."""
 
 # What `Task.claimable` is to be, worked out by the database from the row's other columns.
 HAS_ROOM = Case(
@@ -40,6 +42,8 @@ def open_round(
     audit_rate: float = 0.05,
     instructions: str = "",
     seed: int = 0,
+    invited: Iterable[int] | None = None,
+    repeated: Mapping[Pair, Collection[int]] | None = None,
     **settings: Any,
 ) -> Round:
     """Make a round with its tasks and open it.
@@ -51,7 +55,9 @@ def open_round(
         tasks: pairs of Image id and (verify rounds) Category id.
         gold_image_ids: images whose tasks are gold.
         votes_min: votes that every task gets at first; a random `audit_rate` of them gets `votes_max`.
-        settings: other fields of Round (batch_size, lease_seconds, price).
+        invited: ids of the only workers who are given tasks; None: everyone who labels the dataset.
+        repeated: for a repeat round, which workers get each task of `tasks`, and nobody else.
+        settings: other fields of Round (batch_size, lease_seconds, price, parent).
 
     Raises:
         ValueError: no tasks, or numbers that contradict each other.
@@ -68,6 +74,7 @@ def open_round(
         confidence=confidence,
         gold_rate=gold_rate,
         audit_rate=audit_rate,
+        access=_access(invited, repeated),
         **settings,
     )
     try:
@@ -75,6 +82,7 @@ def open_round(
         for chunk in _chunks(list(_task_rows(round, pairs, frozenset(gold_image_ids), seed)), CHUNK):
             with short_write():
                 Task.objects.bulk_create(chunk, batch_size=1_000)
+        _invite(round, invited, repeated)
     except BaseException:
         Task.objects.filter(round=round).delete()
         round.delete()
@@ -83,6 +91,33 @@ def open_round(
     round.state = Round.State.OPEN
     round.save(update_fields=["tasks_total", "state"])
     return round
+
+
+def _access(invited: Iterable[int] | None, repeated: Mapping[Pair, Collection[int]] | None) -> str:
+    if repeated is not None:
+        return Round.Access.REPEAT
+    return Round.Access.EVERYONE if invited is None else Round.Access.INVITED
+
+
+def _invite(
+    round: Round, invited: Iterable[int] | None, repeated: Mapping[Pair, Collection[int]] | None
+) -> None:
+    """Write the invitations; a repeated task wants one vote from each worker who gets it."""
+    rows: list[Invitation] = []
+    if repeated is not None:
+        by_number: dict[int, list[int]] = defaultdict(list)
+        for pk, *pair in Task.objects.filter(round=round).values_list("pk", "image_id", "category_id"):
+            workers = repeated[pair[0], pair[1]]
+            by_number[len(workers)].append(pk)
+            rows += [Invitation(round=round, worker_id=worker, task_id=pk) for worker in workers]
+        for number, ids in by_number.items():
+            for part in _chunks(ids, CHUNK):
+                Task.objects.filter(pk__in=part).update(wanted=number)
+    elif invited is not None:
+        rows = [Invitation(round=round, worker_id=worker) for worker in sorted(set(invited))]
+    for chunk in _chunks(rows, CHUNK):
+        with short_write():
+            Invitation.objects.bulk_create(chunk, batch_size=1_000)
 
 
 def _check_numbers(
@@ -154,6 +189,12 @@ def _move_tasks(round: Round, ids: Sequence[int], state: int, **changes: Any) ->
             Round.objects.filter(pk=round.pk).update(
                 tasks_settled=F("tasks_settled") + settled, tasks_exhausted=F("tasks_exhausted") + exhausted
             )
+
+
+def reopen_tasks(round: Round, ids: Iterable[int]) -> None:
+    """Let tasks that were settled or exhausted collect votes again, where they still want some."""
+    for chunk in _chunks(list(ids), CHUNK):
+        _move_tasks(round, chunk, Task.State.OPEN)
 
 
 def request_votes(round: Round, wanted: Mapping[int, int]) -> int:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from django.contrib.auth.decorators import login_required
 from django.db import DatabaseError, connection
+from django.db.models import Count, Exists, OuterRef, Q
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import NoReverseMatch, reverse
 from django.views.decorators.http import require_safe
 
-from annotation_site.models import Participation, Round, User
+from annotation_site.models import Invitation, Participation, Round, User
 from annotation_site.services.access import LABELLERS, LOOKERS, datasets_for
 from annotation_site.services.accounts import worker_of
 from ingest.models import Dataset
@@ -24,11 +25,8 @@ class OpenRound:
 
     round: Round
     own_votes: int
-
-    @property
-    def most(self) -> int:
-        """Pictures that one person can answer here."""
-        return self.round.tasks_total
+    most: int
+    """Pictures that this person can answer here."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +53,20 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 def _open_rounds(user: User) -> list[OpenRound]:
-    rounds = Round.objects.filter(dataset__in=datasets_for(user, *LABELLERS), state=Round.State.OPEN)
     worker = worker_of(user)
+    asked = Exists(Invitation.objects.filter(worker=worker, round=OuterRef("pk")))
+    rounds = Round.objects.filter(
+        Q(access=Round.Access.EVERYONE) | asked,
+        dataset__in=datasets_for(user, *LABELLERS),
+        state=Round.State.OPEN,
+    )
     own = dict(Participation.objects.filter(worker=worker, round__in=rounds).values_list("round_id", "votes"))
-    return [OpenRound(r, own.get(r.pk, 0)) for r in rounds.select_related("dataset").order_by("-pk")]
+    repeated = rounds.filter(access=Round.Access.REPEAT, invitations__worker=worker)
+    most = dict(repeated.order_by().values_list("pk").annotate(n=Count("invitations")))
+    return [
+        OpenRound(r, own.get(r.pk, 0), most.get(r.pk, r.tasks_total))
+        for r in rounds.select_related("dataset").order_by("-pk")
+    ]
 
 
 def _dataset_lines(user: User) -> list[DatasetLine]:

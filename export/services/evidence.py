@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from django.db.models import Q
 
-from annotation_site.models import Task, Vote
+from annotation_site.models import Round, Task, Vote
 from export.models import ReleaseImage
 from export.selection import Finding, Member
 from ingest.models import Candidate, Dataset, Image
@@ -144,8 +144,9 @@ def _findings(group_of: dict[int, int]) -> dict[int, list[Finding]]:
 
 
 def _ballots(group_of: dict[int, int]) -> dict[int, list[Ballot]]:
-    """The counted votes of some groups, whichever member was shown."""
+    """The counted votes of some groups, whichever member was shown; those of repeat rounds measure people."""
     votes = Vote.objects.counted().filter(task__image_id__in=group_of)
+    votes = votes.exclude(task__round__access=Round.Access.REPEAT)
     found: dict[int, list[Ballot]] = defaultdict(list)
     columns = ("task__image_id", "worker__code", "answer", "category__key", "seconds", "created")
     of_task = ("task__round_id", "task__gold", "task__audit", "task__category__key")

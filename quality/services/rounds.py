@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from typing import Any
 
@@ -15,14 +15,23 @@ from annotation_site.services.claims import MAX_BATCH
 from ingest.models import Candidate, Dataset, DuplicateGroup, Image
 from ingest.services.images import representatives, resolve_images
 from quality.models import Gold
+from quality.services.followups import (
+    DISPUTED,
+    UNSURE,
+    Proposed,
+    TakenUp,
+    UnusableRound,
+    keep_proposals,
+    proposals_of,
+    repeats_of,
+    taken_up,
+)
 
 CHUNK = 2000
 """Rows read at a time."""
 EVERY, UNLABELLED = "all", "unlabelled"
-
-
-class UnusableRound(ValueError):
-    """What was asked for makes no round; the message is one line for the user."""
+Pair = tuple[int, int | None]
+"""Image id and, in a verify round, Category id."""
 
 
 @dataclass(frozen=True)
@@ -60,17 +69,33 @@ class RoundPlan:
         if len(self.title) > 200:
             raise UnusableRound(f"the title has at most 200 characters; got {len(self.title)}")
 
+    def settings(self) -> dict[str, Any]:
+        """What the site's `open_round` takes of it."""
+        return asdict(self)
+
 
 def open_labelling_round(
-    dataset: Dataset, question: str, *, images: str | Sequence[str] = EVERY, plan: RoundPlan | None = None
+    dataset: Dataset,
+    question: str,
+    *,
+    images: str | Sequence[str] = EVERY,
+    plan: RoundPlan | None = None,
+    proposals: Sequence[Proposed] | None = None,
+    invited: Sequence[int] | None = None,
 ) -> Round:
     """Open a round on the representatives of duplicate groups.
 
     1. Check the plan, and that every image has a duplicate group.
-    2. Choose the images: `all`, `unlabelled` (in no classify round settled yet), or a list of keys (sha256,
+    2. Choose the images: `all`, `unlabelled` (in no classify round settled yet), `disputed` or
+       `unsure[:BELOW]` (what earlier rounds left open, see `followups.taken_up`), or a list of keys (sha256,
        unique source path or URL; a copy stands for its group).
     3. Where gold is given out, the gold images become tasks too and are marked.
-    4. In a verify round each image is paired with every category under which its group was searched.
+    4. In a verify round each image is paired with the categories that `proposals` name; without them with
+       the leading label of the disputed picture, or with every category under which its group was searched.
+
+    Args:
+        proposals: labels to verify; `images` is then left aside.
+        invited: ids of the only workers who are given tasks; None: everyone who labels the dataset.
 
     Raises:
         UnusableRound: see the message; nothing was made.
@@ -79,33 +104,68 @@ def open_labelling_round(
     plan.check()
     if question not in Round.Question.values:
         raise UnusableRound(f"the question is classify or verify; got {question!r}")
+    if proposals is not None and question != Round.Question.VERIFY:
+        raise UnusableRound("proposals are answered by yes or no: they need a verify round")
     _check_ready(dataset, question)
     gold_ids = _gold_ids(dataset, plan)
-    chosen = _chosen_ids(dataset, images)
-    first = next(chosen, None)
-    if first is None:
-        raise UnusableRound(
-            "every image is settled already" if images == UNLABELLED else "no image was chosen for the round"
-        )
-    wanted = _each_once(chain([first], chosen, sorted(gold_ids)))
-    tasks = _proposals(dataset, wanted) if question == Round.Question.VERIFY else ((i, None) for i in wanted)
-    pair = next(tasks, None)
-    if pair is None:
-        raise UnusableRound("no image was found under a category, so a verify round has nothing to propose")
-    return site_rounds.open_round(
+    parent = None
+    if proposals is None and isinstance(images, str) and images.partition(":")[0] in (DISPUTED, UNSURE):
+        rows = list(taken_up(dataset, images, plan.confidence))
+        if not rows:
+            raise UnusableRound(f"no picture is {images.replace(':', ' below ')} in the rounds so far")
+        parent = dataset.rounds.get(pk=max(row.round_id for row in rows))
+        tasks, proposals = _tasks_taken_up(dataset, question, rows)
+    elif proposals is not None:
+        tasks = iter([(p.image_id, p.category_id) for p in proposals])
+    else:
+        tasks = _tasks(dataset, question, images)
+    gold = iter(sorted(gold_ids))
+    known = _proposals(dataset, gold) if question == Round.Question.VERIFY else ((i, None) for i in gold)
+    made = site_rounds.open_round(
         dataset,
         question,
-        tasks=chain([pair], tasks),
+        tasks=_each_once(chain(_at_least_one(tasks, question, images), known)),
         gold_image_ids=frozenset(gold_ids),
-        title=plan.title,
-        votes_min=plan.votes_min,
-        votes_max=plan.votes_max,
-        confidence=plan.confidence,
-        gold_rate=plan.gold_rate,
-        audit_rate=plan.audit_rate,
-        batch_size=plan.batch_size,
-        instructions=plan.instructions,
-        seed=plan.seed,
+        invited=invited,
+        parent=parent,
+        **plan.settings(),
+    )
+    keep_proposals(made, proposals or ())
+    return made
+
+
+def open_repeat_round(
+    first: Round, share: float = 0.05, *, plan: RoundPlan | None = None, invited: Sequence[int] | None = None
+) -> Round:
+    """Ask the workers of a round again about a random share of the pictures that each of them answered.
+
+    The answers measure how far people agree with themselves; no consensus is computed from them. Each task
+    wants one vote from each worker it is for, and nobody else gets it.
+
+    Raises:
+        UnusableRound: see the message; nothing was made.
+    """
+    plan = plan or RoundPlan()
+    plan.check()
+    again = repeats_of(first, share, plan.seed)
+    if invited is not None:
+        may = set(invited)
+        kept = {pair: [w for w in workers if w in may] for pair, workers in again.items()}
+        again = {pair: workers for pair, workers in kept.items() if workers}
+        if not again:
+            raise UnusableRound(f"none of these workers has voted in round {first.pk}")
+    most = max(len(workers) for workers in again.values())
+    told = first.instructions.filter(version=first.instructions_version).first()
+    settings = plan.settings() | {
+        "title": plan.title or str(first),
+        "instructions": plan.instructions or (told.text if told else ""),
+        "votes_min": 1,
+        "votes_max": most,
+        "audit_rate": 0.0,
+        "gold_rate": 0.0,
+    }
+    return site_rounds.open_round(
+        first.dataset, first.question, tasks=list(again), repeated=again, parent=first, **settings
     )
 
 
@@ -142,7 +202,9 @@ def _gold_ids(dataset: Dataset, plan: RoundPlan) -> set[int]:
 def _chosen_ids(dataset: Dataset, images: str | Sequence[str]) -> Iterator[int]:
     if isinstance(images, str):
         if images not in (EVERY, UNLABELLED):
-            raise UnusableRound(f"images are all, unlabelled or a list of keys; got {images!r}")
+            raise UnusableRound(
+                f"images are all, unlabelled, disputed, unsure or a list of keys; got {images!r}"
+            )
         groups = DuplicateGroup.objects.filter(dataset=dataset, representative__isnull=False)
         if images == UNLABELLED:
             settled = Task.objects.filter(
@@ -161,12 +223,41 @@ def _chosen_ids(dataset: Dataset, images: str | Sequence[str]) -> Iterator[int]:
     return iter(sorted({image.pk for image in representatives(resolved.found.values()).values()}))
 
 
-def _each_once(ids: Iterable[int]) -> Iterator[int]:
-    seen: set[int] = set()
-    for image_id in ids:
-        if image_id not in seen:
-            seen.add(image_id)
-            yield image_id
+def _tasks(dataset: Dataset, question: str, images: str | Sequence[str]) -> Iterator[Pair]:
+    """(image, proposed category or None) of the chosen images."""
+    chosen = _chosen_ids(dataset, images)
+    return _proposals(dataset, chosen) if question == Round.Question.VERIFY else ((i, None) for i in chosen)
+
+
+def _tasks_taken_up(
+    dataset: Dataset, question: str, rows: Sequence[TakenUp]
+) -> tuple[Iterator[Pair], Sequence[Proposed]]:
+    """The tasks for pictures that earlier rounds left open; in a verify round with what is proposed."""
+    standing = representatives(Image.objects.filter(pk__in={row.image_id for row in rows}))
+    rows = [row._replace(image_id=standing[row.image_id].pk) for row in rows]
+    if question == Round.Question.CLASSIFY:
+        return iter([(row.image_id, None) for row in rows]), ()
+    proposals = proposals_of(dataset, rows)
+    return iter([(p.image_id, p.category_id) for p in proposals]), proposals
+
+
+def _at_least_one(tasks: Iterator[Pair], question: str, images: str | Sequence[str]) -> Iterator[Pair]:
+    first = next(tasks, None)
+    if first is not None:
+        return chain([first], tasks)
+    if images == UNLABELLED:
+        raise UnusableRound("every image is settled already")
+    if question == Round.Question.VERIFY:
+        raise UnusableRound("no label is proposed for any image, so a verify round has nothing to ask")
+    raise UnusableRound("no image was chosen for the round")
+
+
+def _each_once(tasks: Iterable[Pair]) -> Iterator[Pair]:
+    seen: set[Pair] = set()
+    for task in tasks:
+        if task not in seen:
+            seen.add(task)
+            yield task
 
 
 def _proposals(dataset: Dataset, image_ids: Iterator[int]) -> Iterator[tuple[int, int | None]]:
