@@ -1,42 +1,163 @@
-"""Assay's default: what the data can carry, chosen without the truth.
+"""Assay's default: what the data can carry, chosen by evidence, without the truth.
 
 Estimators that know more about workers win where workers gave many votes and lose where they gave few or
-share their mistakes; which is which cannot be seen from one of them. So the default asks three that differ in
-what they believe (one coin a worker; a shrunken confusion table; knows-or-spams), tempers each, and takes the
-mean of their posteriors: a label must convince more than one of them to beat what the others say. Where a
-table of confusions is too large to hold (or there is no vote at all), the one-coin model answers alone.
+share their mistakes; which is which cannot be seen from one of them. Three that differ in what they believe
+are asked: a weighted majority; a shrunken confusion table for each worker; "knows or spams". Each is fitted
+to one half of every task's votes and must foresee the other half, as a crowd whose confusion it estimated
+would give it. The mixture of the three that foresees best (stacking: Yao, Vehtari, Simpson, Gelman 2018,
+Bayesian Analysis 13(3)) is the mixture of their posteriors that is returned. A model that has talked itself
+into something tells the other half badly, and gets little weight. Gold, where there is some, is foreseen
+likewise by models that were not told it, and counts as what it is: the truth, not one more opinion.
+
+Where a table of tasks x labels is too large to hold (or there is no vote at all), the one-coin model answers
+alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
 import numpy as np
+from scipy import sparse
 
 from quality.aggregation.dawid_skene import fit_dawid_skene, fits_in_memory
-from quality.aggregation.dependence import likeness
+from quality.aggregation.dependence import FEWEST_GOLD, likeness, usual_likeness
 from quality.aggregation.mace import fit_mace
 from quality.aggregation.one_coin import fit_one_coin
-from quality.aggregation.posterior import DensePosterior, Fit
+from quality.aggregation.posterior import DensePosterior, Fit, label_shares
 from quality.aggregation.votes import Votes
+from quality.aggregation.wawa import fit_wawa
+
+MODELS: tuple[Callable[[Votes], Fit], ...] = (fit_wawa, fit_dawid_skene, fit_mace)
+MOST_CELLS = 20_000_000
+"""Largest table of tasks x labels of which it holds several."""
+EVENLY = 10.0
+"""Votes foreseen that stand behind each model before any was: keeps small tables near the plain mean."""
+GOLD_EVENLY = 5.0
+"""Gold tasks that the verdict of the votes is worth, where gold has its say."""
+MANY = 1_000_000
+"""Votes from which on one half is asked about the other, not each about the other."""
+CHUNK = 4_000_000
+"""Numbers handled at a time where votes x labels would be too many to hold."""
 
 
 def fit_auto(votes: Votes) -> Fit:
-    """The mean of the tempered posteriors of one-coin, Dawid-Skene and MACE; each is told in `notes`."""
-    one = fit_one_coin(votes)
-    if not len(votes.task) or not fits_in_memory(votes):
+    """The stacked posterior; the weights and how far the models disagree are told in `notes`."""
+    cells = len(votes.tasks) * len(votes.labels)
+    if not len(votes.task) or cells > MOST_CELLS or not fits_in_memory(votes):
+        one = fit_one_coin(votes)
         return Fit("one_coin", one.posterior, one.blind, one.skill, one.iterations, one.converged)
-    models = (fit_one_coin, fit_dawid_skene, fit_mace)
-    fits = [one, *(model(votes) for model in models[1:])]
-    alike = [likeness(votes, fit, model) for fit, model in zip(fits, models, strict=True)]
-    tables = [fit.blind.tempered(value).dense().table for fit, value in zip(fits, alike, strict=True)]
-    blind = DensePosterior(np.mean(tables, axis=0))
+    fits = [model(votes) for model in MODELS]
+    alike = [likeness(votes, fit, model) for fit, model in zip(fits, MODELS, strict=True)]
+    tables = [_opinion(votes, fit, value) for fit, value in zip(fits, alike, strict=True)]
+    weight = _weights(_foreseen_votes(votes), EVENLY * np.ones(len(MODELS)))
+    known = np.flatnonzero((votes.gold >= 0) & (votes.per_task > 0))
+    if len(known) >= FEWEST_GOLD:
+        weight = _weights(_foreseen_gold(votes, known, alike), GOLD_EVENLY * weight)
+    blind = DensePosterior(sum(w * table for w, table in zip(weight, tables, strict=True)))
     labels = np.array([table.argmax(axis=1) for table in tables])
-    disagree = float((labels != labels[0]).any(axis=0).mean()) if labels.size else 0.0
     return Fit(
         "auto",
         blind.clamped(votes),
         blind,
-        np.mean([fit.skill for fit in fits], axis=0),
+        np.asarray(sum(w * fit.skill for w, fit in zip(weight, fits, strict=True))),
         max(fit.iterations for fit in fits),
         all(fit.converged for fit in fits),
-        {"likeness": float(np.mean(alike)), "disagreement": disagree},
+        {
+            "likeness": float(np.mean(alike[1:])),
+            "disagreement": float((labels != labels[0]).any(axis=0).mean()),
+            "weights": {fit.method: round(float(w), 3) for fit, w in zip(fits, weight, strict=True)},
+        },
     )
+
+
+def _opinion(votes: Votes, fit: Fit, alike: float) -> np.ndarray:
+    """float64[T, K]: what a model says, tempered; of a share of votes, what it says as a probability."""
+    if fit.blind.can_temper:
+        return fit.blind.tempered(alike).dense().table
+    n = votes.per_task[:, None]
+    return (fit.blind.dense().table * n + label_shares(votes)[None, :]) / (n + 1.0)
+
+
+def _weights(foreseen: np.ndarray, behind: np.ndarray) -> np.ndarray:
+    """float64[M], sums to 1: the mixture under which what was foreseen is likeliest (EM, MAP).
+
+    Args:
+        foreseen: float64[n, M], the probability that each model gave to what came. behind: float64[M],
+            Dirichlet prior, in things foreseen.
+    """
+    weight = behind / behind.sum()
+    for _ in range(200):
+        share = foreseen * weight
+        share /= np.maximum(share.sum(axis=1, keepdims=True), 1e-300)
+        told = share.sum(axis=0) + behind
+        before, weight = weight, told / told.sum()
+        if np.abs(weight - before).max() < 1e-4:
+            break
+    return weight
+
+
+def _foreseen_votes(votes: Votes) -> np.ndarray:
+    """float64[n, M]: the probability that each model, told half of a task's votes, gave to the others."""
+    half = _half(votes)
+    parts = []
+    for told in (half, ~half) if len(votes.task) <= MANY else (half,):
+        train = votes.only(told)
+        # Gold is weighed apart: here it would speak for whoever fits a few tasks well.
+        train = replace(train, gold=np.full_like(votes.gold, -1))
+        rest = np.flatnonzero(~told & (train.per_task[votes.task] > 0))
+        value = usual_likeness(len(votes.labels))
+        parts.append(
+            np.stack([_of_rest(votes, train, rest, model(train), value) for model in MODELS], axis=1)
+        )
+    return np.concatenate(parts)
+
+
+def _half(votes: Votes) -> np.ndarray:
+    """bool[n]: a half of each task's votes (rounded up), drawn by their place, the same on every call."""
+    draw = np.random.default_rng(20).random(len(votes.task))
+    order = np.lexsort((draw, votes.task))
+    start = np.r_[0, np.cumsum(votes.per_task)][:-1]
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order)) - start[votes.task]
+    return place * 2 < votes.per_task[votes.task]
+
+
+def _of_rest(votes: Votes, train: Votes, rest: np.ndarray, fit: Fit, alike: float) -> np.ndarray:
+    """float64[m]: how likely the votes `rest` are, given a model of the votes in `train`.
+
+    A vote is taken for one of the crowd's: drawn from the row of the crowd's confusion (estimated from the
+    same half with the model's own posterior) that the task's label chooses. So models are compared by what
+    they say of tasks, not by how they picture workers.
+    """
+    table = _opinion(train, fit, alike)
+    k = table.shape[1]
+    ones = np.ones(len(train.task))
+    given = sparse.csr_matrix((ones, (train.label, train.task)), shape=(k, len(table)))
+    confusion = np.asarray(given @ table).T + 0.1
+    confusion /= confusion.sum(axis=1, keepdims=True)
+    task, label = votes.task[rest], votes.label[rest]
+    parts = [
+        np.einsum("nk,kn->n", table[task[some]], confusion[:, label[some]])
+        for some in np.array_split(np.arange(len(rest)), len(rest) * k // CHUNK + 1)
+    ]
+    return np.concatenate(parts)
+
+
+def _foreseen_gold(votes: Votes, known: np.ndarray, alike: list[float]) -> np.ndarray:
+    """float64[g, M]: the probability that each model, told the other gold, gave to each gold label."""
+    foreseen = np.empty((len(known), len(MODELS)))
+    for asked in _folds(len(known), 5 if len(votes.task) <= MANY else 2):
+        gold = votes.gold.copy()
+        gold[known[asked]] = -1
+        told = replace(votes, gold=gold)
+        for place, (model, value) in enumerate(zip(MODELS, alike, strict=True)):
+            table = _opinion(told, model(told), value)
+            foreseen[asked, place] = table[known[asked], votes.gold[known[asked]]]
+    return foreseen
+
+
+def _folds(n: int, folds: int) -> Iterator[np.ndarray]:
+    order = np.random.default_rng(21).permutation(n)
+    yield from np.array_split(order, folds)

@@ -283,11 +283,29 @@ def clamp_cells(votes: Votes, prob: Floats, rest: Floats) -> None:
     rest[votes.gold >= 0] = 0.0
 
 
-def class_shares(votes: Votes, posterior: SparsePosterior, smoothing: float = 1.0) -> Floats:
-    """float64[K]: how common each label is, with `smoothing` tasks more of each (Laplace)."""
-    cells = votes.cells
-    counts = np.bincount(cells.label, weights=posterior.prob, minlength=len(votes.labels)) + smoothing
+def label_shares(votes: Votes) -> Floats:
+    """float64[K]: each label's share of the votes (one vote more of each, so that none is 0)."""
+    counts = np.bincount(votes.label, minlength=len(votes.labels)) + 1.0
     return counts / max(counts.sum(), TIE)
+
+
+def class_shares(votes: Votes, posterior: SparsePosterior) -> Floats:
+    """float64[K]: how common each label is among the tasks, as `shrunken_shares` puts it."""
+    cells = votes.cells
+    return shrunken_shares(
+        votes, np.bincount(cells.label, weights=posterior.prob, minlength=len(votes.labels))
+    )
+
+
+def shrunken_shares(votes: Votes, counts: Floats) -> Floats:
+    """float64[K]: `counts` (expected tasks of each label) half way to the labels' shares of the votes.
+
+    Shares that follow the consensus alone run away: what is common wins ties, and so becomes more common
+    still. With two votes a task a whole class can vanish. The votes' shares do not depend on the consensus,
+    and err towards equality, so they hold against it.
+    """
+    wanted = counts + len(votes.tasks) * label_shares(votes)
+    return wanted / max(wanted.sum(), TIE)
 
 
 def _flatter(odds: Floats, total: Floats, unit: float, likeness: float) -> Floats:
