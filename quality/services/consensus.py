@@ -16,9 +16,10 @@ from annotation_site.services.locking import short_write
 from annotation_site.services.rounds import request_votes, settle_tasks
 from annotation_site.services.tables import votes_table
 from ingest.models import Dataset
-from quality.aggregation import aggregate
+from quality.aggregation import BadVotes, aggregate
 from quality.agreement import accuracy_interval
 from quality.models import Consensus, QCPass, WorkerSkill
+from quality.services.adjudication import decisions, with_decisions
 from quality.services.known import settled_references
 from quality.services.stored import (
     ABSTAIN,
@@ -78,12 +79,19 @@ class PassReport:
 def aggregate_round(round: Round, method: str = "auto") -> QCPass:
     """Compute the round's consensus anew and decide which tasks settle and which get more votes.
 
+    A task that an expert decided has that label and is settled, whatever its votes say.
+
     1. Read the counted votes and the tasks. Votes that arrive later wait for the next pass.
     2. Compute, outside any transaction: a pure function of the votes, gold and the round's parameters.
     3. Write Consensus and WorkerSkill rows in chunks. A pass that is killed here is repaired by the next one.
     4. Settle, exhaust, or ask for more votes, through the labelling site.
     5. Record the pass, unless nothing has changed since the last one.
+
+    Raises:
+        BadVotes: the votes cannot be weighed so; or a repeat round, which is evidence on people only.
     """
+    if round.is_repeat:
+        raise BadVotes(f"it repeats round {round.parent_id}: see quality_report for how people agree with it")
     votes = votes_table(round)
     tasks = read_tasks(round)
     voted = tasks[np.isin(tasks["id"], votes["task"].to_numpy(np.int64))]
@@ -91,11 +99,13 @@ def aggregate_round(round: Round, method: str = "auto") -> QCPass:
     gold = pd.DataFrame({"task": [str(t) for t in known], "label": list(known.values())}, dtype=object)
     choices = [label for label in round.choices() if label not in ABSTAIN]
     result = aggregate(votes, method=method, gold=gold, labels=choices)
-    answers = Answers.of(result, votes)
+    given = np.bincount(np.searchsorted(tasks["id"], votes["task"].to_numpy(np.int64)), minlength=len(tasks))
+    decided = decisions(round)
+    counts = dict(zip(tasks["id"].tolist(), given.tolist(), strict=True)) if decided else {}
+    answers = with_decisions(Answers.of(result, votes), decided, counts)
     write_consensus(round, answers)
     write_skills(round, result)
-    given = np.bincount(np.searchsorted(tasks["id"], votes["task"].to_numpy(np.int64)), minlength=len(tasks))
-    asked = _act(round, tasks, given, answers)
+    asked = _act(round, tasks, given, answers, decided)
     confidence = answers.table["confidence"]
     return _record(
         round,
@@ -114,7 +124,9 @@ class _Asked(NamedTuple):
     votes: int
 
 
-def _act(round: Round, tasks: np.ndarray, given: np.ndarray, answers: Answers) -> _Asked:
+def _act(
+    round: Round, tasks: np.ndarray, given: np.ndarray, answers: Answers, decided: Iterable[int]
+) -> _Asked:
     """Settle, exhaust and ask again; `given`: int64[n], counted votes of each task when they were read.
 
     Audited tasks are settled only with the votes they were given at the start, which is the most. Gold is
@@ -126,9 +138,10 @@ def _act(round: Round, tasks: np.ndarray, given: np.ndarray, answers: Answers) -
     least = np.where(tasks["audit"], np.minimum(tasks["wanted"], round.votes_max), round.votes_min)
     state, ask = decide(confidence, given, least, round.votes_max, round.confidence)
     known = np.isin(tasks["id"], list(known_labels(round, tasks[tasks["gold"]])))
-    is_open, plain = tasks["state"] == Task.State.OPEN, ~tasks["gold"]
+    by_expert = np.isin(tasks["id"], list(decided))
+    is_open, plain = tasks["state"] == Task.State.OPEN, ~tasks["gold"] & ~by_expert
     unsettled = is_open | (tasks["state"] == Task.State.EXHAUSTED)
-    settled = (plain & unsettled & (state == SETTLED)) | (is_open & known)
+    settled = (plain & unsettled & (state == SETTLED)) | (is_open & known) | (unsettled & by_expert)
     exhausted = plain & is_open & (state == EXHAUSTED)
     settle_tasks(round, tasks["id"][settled].tolist(), tasks["id"][exhausted].tolist())
     round.refresh_from_db(fields=["state"])  # it may have been closed while the votes were weighed

@@ -46,7 +46,8 @@ def _rounds(dataset: Dataset, number: int | None) -> list[Round]:
         if not found:
             raise BadInput(f"dataset {dataset.name} has no round {number}")
         return found
-    every = list(dataset.rounds.order_by("id"))
+    # A repeat round is no evidence on its pictures: it measures people.
+    every = list(dataset.rounds.exclude(access=Round.Access.REPEAT).order_by("id"))
     if not every:
         raise BadInput(
             f"dataset {dataset.name} has no round yet: run manage.py open_round {dataset.name} first"
