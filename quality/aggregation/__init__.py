@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from quality.aggregation.auto import fit_auto
-from quality.aggregation.dawid_skene import fit_dawid_skene, fits_in_memory
+from quality.aggregation.dawid_skene import fit_dawid_skene
 from quality.aggregation.dependence import likeness
 from quality.aggregation.glad import fit_glad
 from quality.aggregation.mace import fit_mace
@@ -62,16 +62,11 @@ def aggregate(
         posterior probability, tempered because workers share mistakes (`dependence`).
 
     Raises:
-        BadVotes: a column is missing, or the method is unknown.
+        BadVotes: a column is missing, the method is unknown, or there are too many votes for it.
     """
     if method not in _FITS:
         raise BadVotes(f"unknown method {method!r} (known: {', '.join(METHODS)})")
     votes = clean_votes(frame, gold, labels)
-    if method == "dawid_skene" and not fits_in_memory(votes):
-        raise BadVotes(
-            f"dawid_skene: confusion tables of {len(votes.workers)} workers x {len(votes.labels)} labels, or "
-            f"{len(votes.tasks)} tasks x labels, are too large; use auto or one_coin"
-        )
     fit = _FITS[method](votes)
     alike = likeness(votes, fit, _FITS[method])
     posterior = fit.blind.tempered(alike).clamped(votes)

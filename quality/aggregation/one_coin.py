@@ -18,11 +18,8 @@ from quality.aggregation.posterior import (
     vote_posterior,
     with_evidence,
 )
-from quality.aggregation.shrinkage import beta_strength
+from quality.aggregation.shrinkage import MEAN_PRIOR, beta_strength
 from quality.aggregation.votes import Votes
-
-MEAN_PRIOR = 10.0
-"""Votes that stand behind the first guess of the crowd's mean (70% of the way from chance to perfect)."""
 
 
 def fit_one_coin(votes: Votes, max_iterations: int = 60, tolerance: float = 1e-4) -> Fit:

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import logit
+
+MEAN_PRIOR = 10.0
+"""Votes that stand behind a first guess of a share: of the crowd's mean, of a class's ease."""
+MISTAKES_PRIOR = 1.0
+"""Votes that stand, in each row of the crowd's mistakes, behind "mistakes go where that label is common"."""
 
 
 def beta_strength(
@@ -27,3 +33,26 @@ def beta_strength(
     if scatter <= 0:
         return high
     return float(np.clip(1.0 / scatter - 1.0, low, high))
+
+
+def crowd_levels(hits: np.ndarray, n: np.ndarray, n_labels: int) -> tuple[np.ndarray, float]:
+    """Each worker's share of right votes, shrunk to the crowd's mean: float64[W]; and that mean.
+
+    Args:
+        hits, n: float64[W], right votes and votes. n_labels: K; the first guess of the mean is 70% of the way
+            from chance to perfect.
+    """
+    guess = 0.7 + 0.3 / max(n_labels, 2)
+    mean = float(np.clip((hits.sum() + MEAN_PRIOR * guess) / (n.sum() + MEAN_PRIOR), 0.02, 0.98))
+    strength = beta_strength(hits, n, mean, low=2.0, high=50.0)
+    return np.clip((hits + strength * mean) / (n + strength), 1e-3, 1 - 1e-3), mean
+
+
+def eases(right: np.ndarray, seen: np.ndarray, mean: float) -> np.ndarray:
+    """How much easier than the mean each class is for the crowd, in log-odds: float64[K].
+
+    Args:
+        right, seen: float64[K], right votes and votes on tasks of that class.
+    """
+    share = np.clip((right + MEAN_PRIOR * mean) / (seen + MEAN_PRIOR), 0.02, 0.98)
+    return logit(share) - float(logit(mean))

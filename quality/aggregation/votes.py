@@ -18,6 +18,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from quality.aggregation.codes import as_text, distinct_pairs, stable_order, text_codes
+
 ABSTAIN = ("__unsure__", "unsure")
 COLUMNS = ("task", "worker", "label")
 
@@ -68,13 +70,13 @@ class Votes:
 
     @cached_property
     def cells(self) -> Cells:
-        k = max(len(self.labels), 1)
-        keys = self.task * k + self.label
         known = np.flatnonzero(self.gold >= 0)
-        unique, inverse = np.unique(np.concatenate([keys, known * k + self.gold[known]]), return_inverse=True)
-        task, label = unique // k, unique % k
+        task, label, of_each = distinct_pairs(
+            np.concatenate([self.task, known]), np.concatenate([self.label, self.gold[known]]),
+            len(self.tasks), len(self.labels),
+        )  # fmt: skip
         first = np.flatnonzero(np.r_[True, task[1:] != task[:-1]]) if len(task) else np.zeros(0, np.int64)
-        return Cells(task, label, inverse[: len(keys)], first, task[first])
+        return Cells(task, label, of_each[: len(self.task)], first, task[first])
 
     @cached_property
     def per_worker(self) -> Ints:
@@ -116,10 +118,12 @@ def clean_votes(
     frame = _with_task(frame, COLUMNS, "votes")
     codes, names, dropped = _code_columns(frame)
     task, worker, label = codes["task"], codes["worker"], codes["label"]
-    good = (task >= 0) & (worker >= 0) & (label >= 0)
-    task, worker, label = task[good], worker[good], label[good]
+    if dropped:
+        good = (task >= 0) & (worker >= 0) & (label >= 0)
+        task, worker, label = task[good], worker[good], label[good]
 
-    order = np.argsort(task * max(len(names["worker"]), 1) + worker, kind="stable")
+    order = stable_order(worker, len(names["worker"]))
+    order = order[stable_order(task[order], len(names["task"]))]
     task, worker, label = task[order], worker[order], label[order]
     last = np.ones(len(task), bool)
     last[:-1] = (task[1:] != task[:-1]) | (worker[1:] != worker[:-1])
@@ -130,21 +134,29 @@ def clean_votes(
     task, tasks = _compact(task, names["task"])
     worker, workers = _compact(worker, names["worker"])
     known, notes = _clean_gold(gold, tasks)
+    if len(tasks) < len(names["task"]):
+        notes.insert(0, f"{len(names['task']) - len(tasks)} tasks have no usable row and were left out")
     abstains = np.isin(names["label"], ABSTAIN)
     evidence = ~abstains[label]
-    wanted = set(names["label"][np.unique(label[evidence])]) | set(known.values())
-    wanted |= {str(x) for x in labels or ()} - set(ABSTAIN)
+    wanted = set(names["label"][np.bincount(label, minlength=len(abstains)) * ~abstains > 0]) | set(
+        known.values()
+    )
+    wanted |= {as_text(x) for x in (() if labels is None else labels)} - {"", *ABSTAIN}
     all_labels = np.array(sorted(wanted), dtype=object)
     new_code = {name: i for i, name in enumerate(all_labels)}
     recode = np.array([new_code.get(name, -1) for name in names["label"]], dtype=np.int64)
     gold_code = np.full(len(tasks), -1, np.int64)
     for position, name in known.items():
         gold_code[position] = new_code[name]
+    given = np.bincount(task, minlength=len(tasks))
+    worker_given = np.bincount(worker, minlength=len(workers))
+    if len(label):
+        label = recode[label]
+    if not evidence.all():
+        task, worker, label = task[evidence], worker[evidence], label[evidence]
     return Votes(
-        tasks, workers, all_labels,
-        task[evidence], worker[evidence], recode[label[evidence]] if len(label) else label,
-        np.bincount(task, minlength=len(tasks)), np.bincount(worker, minlength=len(workers)),
-        gold_code, len(frame), int((~evidence).sum()), dropped, tuple(notes),
+        tasks, workers, all_labels, task, worker, label, given, worker_given, gold_code,
+        len(frame), int((~evidence).sum()), dropped, tuple(notes),
     )  # fmt: skip
 
 
@@ -158,14 +170,17 @@ def _with_task(frame: pd.DataFrame, need: tuple[str, ...], what: str) -> pd.Data
     if missing:
         there = ", ".join(map(str, frame.columns)) or "none"
         raise BadVotes(f"{what}: no column {', '.join(missing)} (columns there: {there})")
-    return frame[list(need)]
+    frame = frame[list(need)]
+    if len(frame.columns) > len(need):
+        raise BadVotes(f"{what}: a column stands twice ({', '.join(map(str, frame.columns))})")
+    return frame
 
 
 def _code_columns(frame: pd.DataFrame) -> tuple[dict[str, Ints], dict[str, np.ndarray], dict[str, int]]:
     codes, names, dropped = {}, {}, {}
     alive = np.ones(len(frame), bool)
     for column in frame.columns:
-        codes[column], names[column] = _text_codes(frame[column])
+        codes[column], names[column] = text_codes(frame[column])
         bad = alive & (codes[column] < 0)
         if bad.any():
             dropped[f"missing_{column}"] = int(bad.sum())
@@ -173,28 +188,12 @@ def _code_columns(frame: pd.DataFrame) -> tuple[dict[str, Ints], dict[str, np.nd
     return codes, names, dropped
 
 
-def _text_codes(column: pd.Series) -> tuple[Ints, np.ndarray]:
-    """Codes into the sorted distinct texts; -1 where the cell is missing or blank."""
-    codes, values = pd.factorize(column, use_na_sentinel=True)
-    texts = [_text(value) for value in values]
-    names = np.array(sorted({text for text in texts if text}), dtype=object)
-    position = {name: i for i, name in enumerate(names)}
-    recode = np.array([position.get(text, -1) for text in texts] + [-1], dtype=np.int64)
-    return recode[codes], names
-
-
-def _text(value: object) -> str:
-    # A column of whole numbers with a gap is read as floats by pandas: 7.0 is still the id 7.
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))
-    text = str(value)
-    return text if text.strip() else ""
-
-
 def _compact(codes: Ints, names: np.ndarray) -> tuple[Ints, np.ndarray]:
     """Drop the names that no code uses; order is kept."""
     used = np.zeros(len(names), bool)
     used[codes] = True
+    if used.all():
+        return codes, names
     return (np.cumsum(used) - 1)[codes] if len(codes) else codes, names[used]
 
 
@@ -204,19 +203,19 @@ def _clean_gold(gold: pd.DataFrame | None, tasks: np.ndarray) -> tuple[dict[int,
     if gold is None:
         return {}, notes
     gold = _with_task(gold, ("task", "label"), "gold")
-    position = {name: i for i, name in enumerate(tasks)}
+    (task, names), (label, answers) = text_codes(gold["task"]), text_codes(gold["label"])
+    position = pd.Index(tasks, dtype=object).get_indexer(pd.Index(names, dtype=object))
     known: dict[int, str] = {}
     aside = twice = empty = 0
-    for task, label in zip(gold["task"], gold["label"], strict=True):
-        name = "" if pd.isna(task) else _text(task)
-        answer = "" if pd.isna(label) else _text(label)
-        if not name or not answer or answer in ABSTAIN:
+    for name, answer in zip(task.tolist(), label.tolist(), strict=True):
+        if name < 0 or answer < 0 or answers[answer] in ABSTAIN:
             empty += 1
-        elif name not in position:
+        elif position[name] < 0:
             aside += 1
         else:
-            twice += known.get(position[name], answer) != answer
-            known[position[name]] = answer
+            here = int(position[name])
+            twice += known.get(here, answers[answer]) != answers[answer]
+            known[here] = answers[answer]
     if aside:
         notes.append(f"{aside} gold tasks have no vote and were left aside")
     if twice:

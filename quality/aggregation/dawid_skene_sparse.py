@@ -1,0 +1,164 @@
+"""The Dawid-Skene of `dawid_skene` where its tables are too large to hold: a thousand categories, millions of
+votes.
+
+A task's truth is one of the labels that somebody chose for it, or lies in one lump of all others. So only
+those cells of a worker's confusion table are ever read where a vote (w says l) meets a candidate (the truth
+may be k); the prior's mean is in closed form. Memory and a pass cost O(meetings of a vote with a candidate of
+its task), whatever the number of labels. Left out against the dense form: a label that nobody chose for a
+task cannot win it, and the crowd's mistakes are only counted between labels that met in a task.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit, logit
+
+from quality.aggregation.codes import distinct_pairs
+from quality.aggregation.posterior import Fit, SparsePosterior, share_posterior, shrunken_shares
+from quality.aggregation.shrinkage import MISTAKES_PRIOR, beta_strength, crowd_levels, eases
+from quality.aggregation.votes import BadVotes, Votes
+
+MOST_MEETINGS = 120_000_000
+"""Meetings of votes with candidates that are worth holding (some 40 bytes each)."""
+
+
+@dataclass(frozen=True)
+class _Meetings:
+    """Every vote beside every candidate (cell) of its task, m of them, by cell.
+
+    `vote`, `cell`, `entry`: int32[m]; an entry is a (worker, truth, label) that occurs.
+    `row`, `said`, `slip`: int64[entries], the entry's (worker, truth), its label, its (truth, label).
+    `owner`, `truth`: int64[rows]. `slip_truth`, `slip_said`: int64[slips].
+    """
+
+    vote: np.ndarray
+    cell: np.ndarray
+    entry: np.ndarray
+    row: np.ndarray
+    said: np.ndarray
+    owner: np.ndarray
+    truth: np.ndarray
+    slip: np.ndarray
+    slip_truth: np.ndarray
+    slip_said: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Model:
+    """`level`: float64[W]. `says`: float64[entries], log P(label | truth). `else_`: float64[n], log P(the
+    label of each vote | the truth is none of the candidates)."""
+
+    level: np.ndarray
+    says: np.ndarray
+    else_: np.ndarray
+
+
+def fit_sparse(votes: Votes, max_iterations: int, tolerance: float) -> Fit:
+    """EM as in `fit_dawid_skene`.
+
+    Raises:
+        BadVotes: there are too many meetings to hold.
+    """
+    meetings = _meetings(votes)
+    blind = share_posterior(votes, np.ones(len(votes.task)))
+    moved, passes = np.inf, 0
+    while moved > tolerance and passes < max_iterations:
+        before, told = blind, blind.clamped(votes)
+        model = _m_step(votes, meetings, told)
+        counts = np.bincount(votes.cells.label, weights=told.prob, minlength=len(votes.labels))
+        blind = _e_step(votes, meetings, model, shrunken_shares(votes, counts))
+        change = np.abs(blind.prob - before.prob).sum() + np.abs(blind.rest - before.rest).sum()
+        moved = float(change) / max(len(votes.tasks), 1)
+        passes += 1
+    blind = _with_evidence(votes, meetings, model, blind)
+    return Fit("dawid_skene", blind.clamped(votes), blind, model.level, passes, moved <= tolerance)
+
+
+def _meetings(votes: Votes) -> _Meetings:
+    cells, k = votes.cells, len(votes.labels)
+    voters = votes.per_task[cells.task]
+    number = int(voters.sum())
+    if number > MOST_MEETINGS:
+        raise BadVotes(
+            f"dawid_skene: {number} meetings of votes with labels of their tasks are too many to hold; "
+            "use one_coin"
+        )
+    cell = np.repeat(np.arange(len(cells.task), dtype=np.int32), voters)
+    start = (np.cumsum(votes.per_task) - votes.per_task)[cells.task] - (np.cumsum(voters) - voters)
+    vote = (np.arange(number) + np.repeat(start, voters)).astype(np.int32)
+    owner, truth, row_of = distinct_pairs(votes.worker[vote], cells.label[cell], len(votes.workers), k)
+    row, said, entry = distinct_pairs(row_of, votes.label[vote], len(owner), k)
+    slip_truth, slip_said, slip = distinct_pairs(truth[row], said, k, k)
+    return _Meetings(
+        vote, cell, entry.astype(np.int32), row, said, owner, truth, slip, slip_truth, slip_said
+    )  # fmt: skip
+
+
+def _m_step(votes: Votes, m: _Meetings, told: SparsePosterior) -> _Model:
+    k = len(votes.labels)
+    counts = np.bincount(m.entry, weights=told.prob[m.cell], minlength=len(m.row))
+    seen = np.bincount(m.row, weights=counts, minlength=len(m.owner))
+    hit = np.flatnonzero(m.said == m.truth[m.row])
+    right = np.zeros_like(seen)
+    right[m.row[hit]] = counts[hit]
+    hits = np.bincount(m.owner, weights=right, minlength=len(votes.workers))
+    level, mean_level = crowd_levels(hits, votes.per_worker, k)
+    of_class = np.bincount(m.truth, weights=seen, minlength=k)
+    right_of_class = np.bincount(m.truth, weights=right, minlength=k)
+    ease = eases(right_of_class, of_class, mean_level)
+    expected = expit(logit(level)[m.owner] + ease[m.truth])
+    strength = beta_strength(right, seen, expected, low=3.0, high=100.0)
+    mistakes, common = _mistakes(m, np.bincount(m.slip, weights=counts, minlength=len(m.slip_said)), k)
+    mean = (1 - expected)[m.row] * mistakes[m.slip]
+    mean[hit] = expected[m.row[hit]]
+    says = np.log(counts + strength * mean) - np.log(seen + strength)[m.row]
+    return _Model(level, says, np.log1p(-level)[votes.worker] + np.log(common)[votes.label])
+
+
+def _mistakes(m: _Meetings, crowd: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where the crowd's mistakes go: float64[slips], of each truth; and float64[K], all in all.
+
+    As in the dense form: counts and, beside them, MISTAKES_PRIOR votes that go where a label is common.
+    """
+    common = (np.bincount(m.slip_said, weights=crowd, minlength=k) + 1.0) / (crowd.sum() + k)
+    wrong = np.where(m.slip_truth == m.slip_said, 0.0, crowd)
+    prior = MISTAKES_PRIOR * common * k / max(k - 1, 1)
+    of_truth = np.bincount(m.slip_truth, weights=wrong, minlength=k) + prior.sum() - prior
+    return (wrong + prior[m.slip_said]) / np.maximum(of_truth, 1e-12)[m.slip_truth], common
+
+
+def _e_step(votes: Votes, m: _Meetings, model: _Model, prior: np.ndarray) -> SparsePosterior:
+    cells, n_tasks = votes.cells, len(votes.tasks)
+    score = np.bincount(m.cell, weights=model.says[m.entry], minlength=len(cells.task))
+    score += np.log(prior)[cells.label]
+    others = 1.0 - np.bincount(cells.task, weights=prior[cells.label], minlength=n_tasks)
+    possible = others > 1e-9
+    rest = np.log(np.where(possible, others, 1.0))
+    rest += np.bincount(votes.task, weights=model.else_, minlength=n_tasks)
+    top = np.where(possible, rest, -np.inf)
+    if len(score):
+        top[cells.owners] = np.maximum(top[cells.owners], np.maximum.reduceat(score, cells.first))
+    top = np.where(np.isfinite(top), top, 0.0)
+    score = np.exp(score - top[cells.task])
+    rest = np.where(possible, np.exp(np.minimum(rest - top, 0.0)), 0.0)
+    total = np.bincount(cells.task, weights=score, minlength=n_tasks) + rest
+    total[total == 0] = 1.0
+    return SparsePosterior(votes, score / total[cells.task], rest / total, prior)
+
+
+def _with_evidence(votes: Votes, m: _Meetings, model: _Model, blind: SparsePosterior) -> SparsePosterior:
+    """All that the votes say between the winner and each label, for and against, in log-odds."""
+    cells, n_tasks = votes.cells, len(votes.tasks)
+    winner = blind.best()[0]
+    wins = (cells.label == winner[cells.task])[m.cell]
+    for_winner = np.zeros(len(votes.task))
+    for_winner[m.vote[wins]] = model.says[m.entry[wins]]
+    gap = np.abs(for_winner[m.vote] - model.says[m.entry])
+    total = np.bincount(m.cell, weights=gap, minlength=len(cells.task))
+    rest_total = np.bincount(votes.task, weights=np.abs(for_winner - model.else_), minlength=n_tasks)
+    others = len(votes.labels) - np.bincount(cells.task, minlength=n_tasks)
+    every = float(total.sum() + (rest_total * others).sum())
+    unit = max(every / max(len(votes.task) * (len(votes.labels) - 1), 1), 1e-6)
+    return SparsePosterior(votes, blind.prob, blind.rest, blind.spread, total, rest_total, unit)
