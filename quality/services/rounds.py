@@ -170,8 +170,15 @@ def open_repeat_round(
 
 
 def round_summary(round: Round) -> dict[str, Any]:
-    """`round`, `tasks` and `gold`, as `open_round --json` prints them."""
-    return {"round": round.pk, "tasks": round.tasks_total, "gold": round.tasks.filter(gold=True).count()}
+    """`round`, `tasks`, `gold`, `parent` and `workers` (None: everyone), for `open_round --json`."""
+    everyone = round.access == Round.Access.EVERYONE
+    return {
+        "round": round.pk,
+        "tasks": round.tasks_total,
+        "gold": round.tasks.filter(gold=True).count(),
+        "parent": round.parent_id,
+        "workers": None if everyone else round.invitations.values("worker").distinct().count(),
+    }
 
 
 def _check_ready(dataset: Dataset, question: str) -> None:

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from annotation_site.models import Round
+from annotation_site.models import Round, Worker
 from quality.management.commands import add_gold, add_reference, aggregate, open_round
 from quality.models import Gold, QCPass, Reference
 from tests.quality.scenes import always_right, crowd, make_dataset
@@ -93,7 +93,10 @@ def test_open_round_says_what_it_made(run, dataset, tmp_path):
         "--instructions", words, "--json",
     )  # fmt: skip
     made = Round.objects.get()
-    assert (code, json.loads(out)) == (0, {"round": made.pk, "tasks": 6, "gold": 0})
+    assert (code, json.loads(out)) == (
+        0,
+        {"round": made.pk, "tasks": 6, "gold": 0, "parent": None, "workers": None},
+    )
     assert (made.votes_min, made.votes_max, made.confidence, made.audit_rate) == (2, 4, 0.9, 0.0)
     assert (made.title, made.batch_size, made.instructions.get().text) == ("First", 7, words.read_text())
 
@@ -159,3 +162,37 @@ def test_help_shows_an_example(run, name):
     code, out, _ = run(name, "--help")
     assert code == 0
     assert f"python manage.py {name} " in out.split("example:")[1]
+
+
+def test_follow_up_rounds(run, dataset, tmp_path):
+    first = json.loads(run("open_round", "pets", "--question", "classify", "--json")[1])["round"]
+    crowd(Round.objects.get(pk=first), [always_right, always_right])
+    worker = Worker.objects.first()
+    names = table(tmp_path / "workers.csv", "worker", worker.code)
+    code, out, _ = run("open_round", "pets", "--repeat", first, "--share", 1, "--workers", names)
+    assert (code, out) == (0, f"round {first + 1} is open: 6 tasks, 0 of them gold, for 1 workers\n")
+    told = table(tmp_path / "model.csv", "image,label,probability", "0.jpg,cat,0.9", "1.jpg,cat,")
+    code, out, _ = run("open_round", "pets", "--question", "verify", "--proposals", told, "--json")
+    assert (code, json.loads(out)["tasks"]) == (0, 2)
+    # The repeat is passed over; the rounds that say something are aggregated.
+    code, out, _ = run("aggregate", "pets", "--json")
+    assert [r["round"] for r in json.loads(out)["rounds"]] == [first, first + 2]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--repeat", 99], "no round 99"),
+        ([], "--question classify"),
+        (["--question", "classify", "--images", "disputed"], "no picture is disputed"),
+        (["--question", "classify", "--images", "unsure:x"], "confidence from 0 to 1"),
+        (["--question", "classify", "--min-skill", 0.9], "nobody's is known yet"),
+        (["--question", "verify", "--proposals", "nowhere.csv"], "no such file"),
+        (["--question", "verify", "--proposals", "x.csv", "--images", "disputed"], "leave out --images"),
+        (["--question", "classify", "--workers", "nowhere.csv"], "no such file"),
+    ],
+)
+def test_unusable_follow_ups_are_one_line(run, dataset, words, says):
+    code, out, err = run("open_round", "pets", *words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert says in err
