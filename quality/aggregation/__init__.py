@@ -8,10 +8,13 @@ result.consensus, result.workers, result.posteriors, result.summary
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from quality.aggregation.accuracy import estimated_accuracy
 from quality.aggregation.auto import fit_auto
 from quality.aggregation.dawid_skene import fit_dawid_skene
 from quality.aggregation.dependence import likeness
@@ -70,7 +73,13 @@ def aggregate(
     fit = _FITS[method](votes)
     alike = likeness(votes, fit, _FITS[method])
     posterior = fit.blind.tempered(alike).clamped(votes)
-    return Result(votes, fit, posterior, _summary(votes, fit, alike))
+    summary = _summary(votes, fit, alike)
+    known = votes.gold >= 0
+    untold = (
+        _FITS[method](replace(votes, gold=np.full_like(votes.gold, -1))).blind if known.any() else fit.blind
+    )
+    summary["label_accuracy"] = estimated_accuracy(votes, posterior, untold)
+    return Result(votes, fit, posterior, summary)
 
 
 def _summary(votes: Votes, fit: Fit, alike: float) -> dict[str, Any]:
@@ -101,6 +110,7 @@ def _summary(votes: Votes, fit: Fit, alike: float) -> dict[str, Any]:
         "gold": int((votes.gold >= 0).sum()),
         "iterations": fit.iterations,
         "converged": fit.converged,
+        "weights": fit.notes.get("weights"),
         "likeness": fit.notes.get("likeness", alike),
         "warnings": warnings,
     }
