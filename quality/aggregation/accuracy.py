@@ -6,6 +6,7 @@ known, and that scatter is the interval where nothing else is known; every gold 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import Any
 
 import numpy as np
@@ -61,9 +62,14 @@ def estimated_accuracy(votes: Votes, posterior: Posterior, untold: Posterior) ->
 
 def _interval(share: np.ndarray, weight: np.ndarray, n: int) -> tuple[float, float]:
     """Ends of the interval of n tasks' accuracy when each is right with a chance of this distribution."""
+    some = weight > 1e-12
+    share, weight = share[some], weight[some]
     noise = np.sqrt(np.maximum(share * (1 - share), 1e-12) / n)
-    below = ndtr((SHARES[:, None] - share[None, :]) / noise[None, :]) @ weight
+
+    def below(at: float) -> float:
+        return float(ndtr((at - share) / noise) @ weight)
+
     tail = (1 - LEVEL) / 2
-    lo = SHARES[min(int(np.searchsorted(below, tail)), len(SHARES) - 1)]
-    hi = SHARES[min(int(np.searchsorted(below, 1 - tail)), len(SHARES) - 1)]
-    return float(lo), float(hi)
+    ends = (bisect_left(SHARES, level, key=below) for level in (tail, 1 - tail))
+    lo, hi = (float(SHARES[min(end, len(SHARES) - 1)]) for end in ends)
+    return lo, hi

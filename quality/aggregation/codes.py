@@ -64,10 +64,11 @@ def as_text(value: object) -> str:
 def stable_order(codes: Ints, number: int) -> Ints:
     """What `argsort(codes, kind="stable")` gives, by counting: O(n + number) for codes 0 … number - 1.
 
-    Turning a one-row matrix from rows to columns is a counting sort, which scipy has compiled.
+    Turning a matrix with one entry a row from rows to columns is a counting sort, which scipy has compiled.
     """
-    row = sparse.csr_matrix((np.arange(len(codes)), codes, [0, len(codes)]), shape=(1, max(number, 1)))
-    return row.tocsc().data
+    n = len(codes)
+    matrix = sparse.csr_matrix((np.ones(n, np.int8), codes, np.arange(n + 1)), shape=(n, max(number, 1)))
+    return matrix.tocsc().indices
 
 
 def distinct_pairs(major: Ints, minor: Ints, majors: int, minors: int) -> tuple[Ints, Ints, Ints]:

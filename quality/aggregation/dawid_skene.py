@@ -55,13 +55,14 @@ VOTES_AT_ONCE = 16_000_000
 class _Design:
     """Which (worker, label) pairs occur, sorted: `worker`, `label` int64[U]; `of_vote` int64[n].
 
-    The others are 0/1 matrices: T x U, W x U, K x U.
+    The matrices hold 0 and 1: T x U, runs of its rows, W x U, K x U.
     """
 
     worker: np.ndarray
     label: np.ndarray
     of_vote: np.ndarray
     votes_by_task: sparse.csr_matrix
+    blocks: list[tuple[slice, sparse.csr_matrix]]
     pairs_by_worker: sparse.csr_matrix
     pairs_by_label: sparse.csr_matrix
 
@@ -87,7 +88,7 @@ def fit_dawid_skene(votes: Votes, max_iterations: int = 60, tolerance: float = 3
     while moved > tolerance and passes < max_iterations:
         skill, likelihood = _m_step(design, counts, votes.per_worker)
         prior = shrunken_shares(votes, _class_sums(votes, table))
-        table, moved = _e_step(design, likelihood, prior, table)
+        moved = _e_step(design, likelihood, prior, table)
         counts = _counts(votes, design, table)
         passes += 1
     total, unit = _evidence(votes, design, likelihood, table)
@@ -100,10 +101,15 @@ def _design(votes: Votes) -> _Design:
     worker, label, of_vote = distinct_pairs(votes.worker, votes.label, len(votes.workers), k)
     start, u = np.r_[0, np.cumsum(votes.per_task)], len(worker)
     by_task = _rows_of_ones(of_vote, start, u)
+    blocks = []
+    for rows in _runs(len(votes.tasks), BLOCK // k):
+        mine = slice(start[rows.start], start[rows.stop])
+        begin = start[rows.start : rows.stop + 1] - mine.start
+        blocks.append((rows, _rows_of_ones(by_task.indices[mine], begin, u)))
     every = np.arange(u)
     by_worker = sparse.csr_matrix((np.ones(u), (worker, every)), shape=(len(votes.workers), u))
     by_label = sparse.csr_matrix((np.ones(u), (label, every)), shape=(k, u))
-    return _Design(worker, label, of_vote, by_task, by_worker, by_label)
+    return _Design(worker, label, of_vote, by_task, blocks, by_worker, by_label)
 
 
 def _rows_of_ones(columns: np.ndarray, start: np.ndarray, width: int) -> sparse.csr_matrix:
@@ -161,23 +167,22 @@ def _mistakes(crowd: np.ndarray) -> np.ndarray:
     return mistakes / np.maximum(mistakes.sum(axis=1, keepdims=True), 1e-12)
 
 
-def _e_step(
-    design: _Design, likelihood: np.ndarray, prior: np.ndarray, before: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """What the votes now say, float64[T, K]; and how far a task moved on average."""
-    table = np.asarray(design.votes_by_task @ likelihood)
+def _e_step(design: _Design, likelihood: np.ndarray, prior: np.ndarray, table: np.ndarray) -> float:
+    """Write what the votes now say into `table`, float64[T, K]; how far a task moved on average."""
     if not len(prior):
-        return table, 0.0
+        return 0.0
     moved, log_prior, ones = 0.0, np.log(prior), np.ones(len(prior))
-    for rows in _runs(len(table), BLOCK // len(prior)):
-        block = table[rows]
+    for rows, votes_by_task in design.blocks:
+        block = np.asarray(votes_by_task @ likelihood)
         block += log_prior
         block -= row_top(block)[:, None]
         np.exp(block, out=block)
         block *= (1.0 / (block @ ones))[:, None]
-        change = before[rows] - block
-        moved += float(np.abs(change, out=change).sum())
-    return table, moved / max(len(table), 1)
+        before = table[rows]
+        before -= block
+        moved += float(np.abs(before, out=before).sum())
+        before[:] = block
+    return moved / max(len(table), 1)
 
 
 def _evidence(

@@ -8,6 +8,7 @@ for models (Dawid-Skene) in which a label that nobody chose can still be the lik
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -80,6 +81,10 @@ class SparsePosterior:
         return self.total is not None
 
     def best(self) -> tuple[np.ndarray, Floats, np.ndarray]:
+        return self._best
+
+    @cached_property
+    def _best(self) -> tuple[np.ndarray, Floats, np.ndarray]:
         cells, n_tasks = self.votes.cells, len(self.votes.tasks)
         label = np.full(n_tasks, -1, np.int64)
         top = np.zeros(n_tasks)
@@ -173,6 +178,10 @@ class DensePosterior:
         return self
 
     def best(self) -> tuple[np.ndarray, Floats, np.ndarray]:
+        return self._best
+
+    @cached_property
+    def _best(self) -> tuple[np.ndarray, Floats, np.ndarray]:
         if not self.table.shape[1]:
             nothing = np.zeros(len(self.table))
             return nothing.astype(np.int64) - 1, nothing, nothing.astype(bool)
