@@ -22,6 +22,7 @@ from quality.aggregation.glad import fit_glad
 from quality.aggregation.mace import fit_mace
 from quality.aggregation.majority import fit_majority
 from quality.aggregation.one_coin import fit_one_coin
+from quality.aggregation.pictures import warnings_of, with_pictures
 from quality.aggregation.posterior import Fit
 from quality.aggregation.result import Result
 from quality.aggregation.votes import BadVotes, Votes, clean_votes
@@ -50,6 +51,7 @@ def aggregate(
     gold: pd.DataFrame | None = None,
     *,
     labels: Iterable[str] | None = None,
+    pictures: pd.DataFrame | None = None,
 ) -> Result:
     """Settle every task that had a vote.
 
@@ -59,6 +61,8 @@ def aggregate(
         gold: `task,label`; a gold task's consensus is its gold label, with confidence 1.
         labels: all labels that could be chosen, where that is known: a label that nobody has chosen yet still
             matters to how sure one is.
+        pictures: `task,label,probability`: what a classifier says of each task's picture, out of fold; it
+            becomes one more voter (`quality.aggregation.pictures`), and the method `...+pictures`.
 
     Returns:
         Result. Confidence is a share of (weighted) votes for majority, wawa and zbs; for the models it is the
@@ -72,6 +76,8 @@ def aggregate(
     votes = clean_votes(frame, gold, labels)
     fit = _FITS[method](votes)
     alike = likeness(votes, fit, _FITS[method])
+    if pictures is not None:
+        fit = with_pictures(votes, replace(fit, blind=fit.blind.tempered(alike)), pictures)
     posterior = fit.blind.tempered(alike).clamped(votes)
     summary = _summary(votes, fit, alike)
     known = votes.gold >= 0
@@ -83,7 +89,7 @@ def aggregate(
 
 
 def _summary(votes: Votes, fit: Fit, alike: float) -> dict[str, Any]:
-    warnings = list(votes.warnings)
+    warnings = [*votes.warnings, *warnings_of(fit)]
     if not fit.converged:
         warnings.append(f"{fit.method} had not come to rest after {fit.iterations} passes")
     disagreement = fit.notes.get("disagreement", 0.0)
@@ -112,5 +118,6 @@ def _summary(votes: Votes, fit: Fit, alike: float) -> dict[str, Any]:
         "converged": fit.converged,
         "weights": fit.notes.get("weights"),
         "likeness": fit.notes.get("likeness", alike),
+        **({"pictures": fit.notes["pictures"]} if "pictures" in fit.notes else {}),
         "warnings": warnings,
     }
