@@ -46,6 +46,16 @@ def autocast(device: torch.device, precision: str) -> Any:
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
+def pooled(net: Any, pixels: np.ndarray, device: torch.device, precision: str) -> np.ndarray:
+    """float32[2, n, 1280]: features of pictures (uint8[n, size, size, 3]) as they are, and mirrored."""
+    with torch.inference_mode(), autocast(device, precision):
+        batch = torch.from_numpy(np.array(pixels)).to(device)
+        x = batch.permute(0, 3, 1, 2).float().sub(127).div(128)
+        x = x.contiguous(memory_format=torch.channels_last)
+        views = [net.extract_features(seen).float().mean((2, 3)) for seen in (x, x.flip(3))]
+        return torch.stack(views).cpu().numpy()
+
+
 def open_features(
     pixels: np.ndarray,
     file: Path,
@@ -64,13 +74,7 @@ def open_features(
     starts = range(0, len(pixels), BATCH)
 
     def fill(start: int) -> int:
-        with torch.inference_mode(), autocast(device, precision):
-            batch = torch.from_numpy(np.array(pixels[start : start + BATCH])).to(device)
-            x = batch.permute(0, 3, 1, 2).float().sub(127).div(128)
-            x = x.contiguous(memory_format=torch.channels_last)
-            for view, seen in enumerate((x, x.flip(3))):
-                pooled = net.extract_features(seen).float().mean((2, 3))
-                features[view, start : start + BATCH] = pooled.cpu().numpy()
+        features[:, start : start + BATCH] = pooled(net, pixels[start : start + BATCH], device, precision)
         return start
 
     # On the CPU batches go side by side, one thread each: threads that share a batch wait for each other.
