@@ -1,48 +1,42 @@
-"""How good each worker is, with an interval, and which patterns of answers a person should look at.
+"""How often each worker is right, with an interval: in one go, or vote by vote.
 
-Flags are evidence, never a verdict: nothing here takes work or pay from anyone. They are kept rare: a worker
-who is merely bad at hard pictures is not flagged.
+A vote is judged by what is known without it: gold, or the belief that the *other* votes leave
+(`peer_belief`), so that no vote vouches for itself. A belief is no verdict: where the others hold a label for
+right with probability p, a worker of skill s gives it with probability s p + (1 - s) (1 - p) / (K - 1), and
+the vote says as much about s as that lets it say (its share of the Fisher information of a vote on gold).
+Agreement with an unsure crowd proves little, departing from one costs little, and a good worker among wrong
+ones loses only as much as the others are believed.
+
+Skill flags nobody (`quality.flags` does), and decides nothing alone: ten gold questions
+leave an interval 25 points wide even for the good, and rank nobody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-import pandas as pd
-from scipy.stats import beta, binom
+from scipy.stats import beta
 
-FEWEST_VOTES = 20
-"""Nobody is flagged on fewer votes that are evidence."""
-FALSE_ALARM = 1e-3
-"""Probability, for one honest worker, of crossing a flag's line; shared among all workers (Bonferroni)."""
 PRIOR_VOTES = 4.0
 """Votes that the crowd's mean is worth in a worker's skill."""
-CONSTANT_SHARE = 0.95
-NO_BETTER = 0.4
-"""A random clicker is below this part of the way from chance to the crowd's mean."""
+LIKENESS = 0.25
+"""How alike two peers are taken to be (`quality.aggregation.dependence`): what they agree on is not
+certain."""
+PASSES = 12
+
+Floats = np.ndarray
 
 
-@dataclass(frozen=True)
-class Flag:
-    """A pattern worth a look: a slug for tables, and a sentence with the figures for people."""
-
-    worker: str
-    slug: str
-    evidence: str
-
-
-def skill_intervals(
-    right: np.ndarray, n: np.ndarray, level: float = 0.95
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def skill_intervals(right: Floats, n: Floats, level: float = 0.95) -> tuple[Floats, Floats, Floats]:
     """Skill (posterior mean) and the ends of its interval, each float64[W], from a Beta posterior.
 
     The prior is the crowd's mean, worth PRIOR_VOTES votes.
 
     Args:
-        right: float64[W], votes that are right: 1 or 0 where gold says, else how likely the vote is right.
-        n: votes in all. level: probability inside the interval.
+        right: float64[W], votes that are right. n: votes in all, each counted as far as it tells.
+        level: probability inside the interval.
     """
     mean = float(np.clip((right.sum() + 1.0) / (n.sum() + 2.0), 0.01, 0.99))
     a = PRIOR_VOTES * mean + right
@@ -51,82 +45,113 @@ def skill_intervals(
     return a / (a + b), beta.ppf(tail, a, b), beta.isf(tail, a, b)
 
 
-def peer_support(
-    task: np.ndarray, worker: np.ndarray, label: np.ndarray, weight: np.ndarray, gold: np.ndarray
-) -> np.ndarray:
-    """float64[n]: how far the *other* workers' votes back each vote; 1 or 0 where gold is known; NaN where
-    nobody else voted. A worker's own vote must not vouch for itself.
+def peer_belief(
+    task: np.ndarray, worker: np.ndarray, label: np.ndarray, gold: np.ndarray, skill: Floats, n_labels: int
+) -> tuple[Floats, Floats]:
+    """What the others say of each vote, float64[n] each: how likely its label is right, and how likely the
+    likeliest label is. Gold says 1 or 0, and 1.
+
+    The others are coins of their skills (Dawid & Skene 1979 with one parameter), their evidence divided by
+    Kish's design effect because they share mistakes.
 
     Args:
-        task, worker, label: int64[n]. weight: float64[W], how much each worker's word is worth, above 0.
-        gold: int64[T], the known label or -1.
+        task, worker, label: int64[n]. gold: int64[T], the known label or -1. skill: float64[W].
     """
-    own = weight[worker]
-    total = np.bincount(task, weights=own, minlength=len(gold))[task] - own
-    _, cell = np.unique(np.stack([task, label]), axis=1, return_inverse=True)
-    same = np.bincount(cell, weights=own)[cell] - own
-    alone = np.bincount(task, minlength=len(gold))[task] < 2
-    support = np.where(alone, np.nan, same / np.where(alone, 1.0, total))
-    return np.where(gold[task] >= 0, gold[task] == label, support)
+    k = max(n_labels, 2)
+    if not len(task):
+        return np.zeros(0), np.zeros(0)
+    able = np.clip(skill, 1.0 / k + 0.01, 0.99)
+    others = np.bincount(task, minlength=len(gold)) - 1
+    effect = 1.0 + LIKENESS * np.maximum(others - 1, 0)
+    weight = np.log(able * (k - 1) / (1 - able))[worker] / effect[task]
+    cells, cell = np.unique(task * k + label, return_inverse=True)
+    score, owner = np.bincount(cell, weights=weight), cells // k
+    top, named = np.zeros(len(gold)), np.bincount(owner, minlength=len(gold))
+    np.maximum.at(top, owner, score)
+    mass = np.exp(score - top[owner])
+    total = np.bincount(owner, weights=mass, minlength=len(gold)) + (k - named) * np.exp(-top)
+    own = np.exp(score[cell] - weight - top[task])
+    left = np.maximum(total[task] - mass[cell] + own, 1e-300)
+    belief = np.clip(own / left, 0.0, 1.0)
+    leads = mass[cell] >= 1.0
+    best = np.maximum(belief, np.where(leads, 0.0, np.minimum(1.0 / left, 1.0)))
+    known = gold[task] >= 0
+    return np.where(known, gold[task] == label, belief), np.where(known, 1.0, best)
 
 
-def spam_flags(
-    workers: Sequence[str],
-    worker: np.ndarray,
-    label: np.ndarray,
-    chance_of: np.ndarray,
-    n_labels: int,
-) -> list[Flag]:
-    """Constant answerers and random clickers, by worker.
+def judged(
+    worker: np.ndarray, belief: Floats, best: Floats, n_workers: int, n_labels: int
+) -> tuple[Floats, Floats]:
+    """Right votes and votes, float64[W] each, every vote counted as far as it tells; for `skill_intervals`.
+
+    Maximum a posteriori by EM, all workers at once; `belief` and `best` as `peer_belief` gives them.
+    """
+    n = np.bincount(worker, minlength=n_workers)
+    skill = np.full(n_workers, 0.8)
+    for _ in range(PASSES):
+        right = np.bincount(worker, weights=_right(skill[worker], belief, n_labels), minlength=n_workers)
+        mean = (right.sum() + 1.0) / (n.sum() + 2.0)
+        skill = (right + PRIOR_VOTES * mean) / (n + PRIOR_VOTES)
+    told = np.bincount(worker, weights=_telling(skill[worker], best, n_labels), minlength=n_workers)
+    return np.where(n > 0, skill * told, 0.0), told
+
+
+def _right(skill: Floats, belief: Floats, n_labels: int) -> Floats:
+    """How likely a vote is right, given its worker's skill and what the others believe of its label."""
+    hit, miss = skill * belief, (1 - skill) * (1 - belief) / max(n_labels - 1, 1)
+    return hit / np.maximum(hit + miss, 1e-300)
+
+
+def _telling(skill: Floats, best: Floats, n_labels: int) -> Floats:
+    """What a vote tells of its worker's skill, as a share of what a vote on gold would tell."""
+    miss = (1 - best) / max(n_labels - 1, 1)
+    said = np.clip(skill * best + (1 - skill) * miss, 1e-9, 1 - 1e-9)
+    return np.clip(np.square(best - miss) * skill * (1 - skill) / (said * (1 - said)), 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of one worker; a vote is added in O(1), whatever came before.
+
+    `right`, `wrong`: the Beta posterior's two numbers, prior included. `votes`: votes given. `confusion`:
+    (likeliest label, label given) -> votes, each counted as far as the others were sure.
+    """
+
+    right: float = PRIOR_VOTES * 0.8
+    wrong: float = PRIOR_VOTES * 0.2
+    votes: int = 0
+    confusion: Mapping[tuple[str, str], float] = field(default_factory=dict)
+
+    @property
+    def skill(self) -> float:
+        """Posterior mean of the share of right votes."""
+        return self.right / (self.right + self.wrong)
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """The ends of the skill's interval."""
+        tail = (1 - level) / 2
+        return (
+            float(beta.ppf(tail, self.right, self.wrong)),
+            float(beta.isf(tail, self.right, self.wrong)),
+        )
+
+
+def update(record: Record, label: str, belief: Mapping[str, float], n_labels: int) -> Record:
+    """The record after one more vote.
+
+    The responsibilities are taken at the skill of the moment and never revised (online EM: Cappé & Moulines
+    2009, JRSS B 71), so after many votes the record is close to, not equal to, what `judged` makes of the
+    same votes: within 0.03 of skill on crowds of 60% to 98% (tested).
 
     Args:
-        workers: names. worker, label: int64[n], the votes that are evidence.
-        chance_of: float64[n], how likely each vote's label is, from the consensus *without that vote* if
-        possible. n_labels: labels to choose from.
+        label: the vote. belief: what is known without it: label -> probability; gold is {answer: 1.0}.
     """
-    if n_labels < 2 or not len(worker):
-        return []
-    n = np.bincount(worker, minlength=len(workers))
-    line = FALSE_ALARM / max(int((n >= FEWEST_VOTES).sum()), 1)
-    table = pd.DataFrame({"worker": worker, "label": label})
-    counts = table.value_counts(sort=False).rename("times").reset_index()
-    common = np.bincount(label, weights=chance_of, minlength=n_labels) + 1.0
-    common = common / common.sum()
-    right = np.bincount(worker, weights=chance_of, minlength=len(workers))
-    crowd = float(right.sum() / max(n.sum(), 1))
-    top = counts.sort_values(["worker", "times", "label"], ascending=[True, False, True]).drop_duplicates(
-        "worker"
-    )
-    counts["guess"] = counts["times"] * common[counts["label"]]
-    chance = counts.groupby("worker")["guess"].sum()
-    flags = []
-    for w, favourite, times in top[["worker", "label", "times"]].itertuples(index=False):
-        if n[w] < FEWEST_VOTES:
-            continue
-        by_chance = float(chance[w]) / n[w]
-        if times >= CONSTANT_SHARE * n[w] and binom.sf(times - 1, n[w], common[favourite]) < line:
-            flags.append(Flag(workers[w], "constant", _constant(int(times), int(n[w]), common[favourite])))
-        elif _no_better(right[w], int(n[w]), by_chance, crowd, line):
-            flags.append(Flag(workers[w], "random", _random(right[w] / n[w], int(n[w]), by_chance, crowd)))
-    return flags
-
-
-def _no_better(right: float, n: int, by_chance: float, crowd: float, line: float) -> bool:
-    """Whether even the upper end of the worker's agreement lies near what blind clicking gives."""
-    bar = by_chance + NO_BETTER * (crowd - by_chance)
-    if crowd - by_chance < 0.1:
-        return False
-    return bool(beta.isf(line, right + 0.5, n - right + 0.5) < bar)
-
-
-def _constant(times: int, n: int, common: float) -> str:
-    return (
-        f"gave one and the same answer {times} of {n} times; that answer is right for {common:.0%} of tasks"
-    )
-
-
-def _random(share: float, n: int, by_chance: float, crowd: float) -> str:
-    return (
-        f"agrees with the others on {share:.0%} of {n} votes; blind clicking would give {by_chance:.0%}, "
-        f"the crowd has {crowd:.0%}"
-    )
+    if not belief:
+        return replace(record, votes=record.votes + 1)
+    lead = max(sorted(belief), key=lambda name: belief[name])
+    p, best, skill = (np.array([x]) for x in (belief.get(label, 0.0), belief[lead], record.skill))
+    told = float(_telling(skill, best, n_labels)[0])
+    right = float(_right(skill, p, n_labels)[0])
+    pair = (lead, label)
+    confusion = {**record.confusion, pair: record.confusion.get(pair, 0.0) + belief[lead]}
+    return Record(record.right + told * right, record.wrong + told * (1 - right), record.votes + 1, confusion)

@@ -85,7 +85,7 @@ def aggregate(
         _FITS[method](replace(votes, gold=np.full_like(votes.gold, -1))).blind if known.any() else fit.blind
     )
     summary["label_accuracy"] = estimated_accuracy(votes, posterior, untold)
-    return Result(votes, fit, posterior, summary)
+    return Result(votes, fit, posterior, summary, frame)
 
 
 def _summary(votes: Votes, fit: Fit, alike: float) -> dict[str, Any]:

@@ -9,9 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from quality.aggregation.codes import text_codes
 from quality.aggregation.posterior import Fit, Posterior
 from quality.aggregation.votes import Votes
-from quality.skills import Flag, peer_support, skill_intervals, spam_flags
+from quality.flags import Flag, find_flags
+from quality.pace import read_pace
+from quality.peers import Ballots
+from quality.skills import judged, peer_belief, skill_intervals
 
 CONSENSUS = ("task", "label", "confidence", "votes", "method", "tie")
 WORKERS = ("worker", "votes", "gold_votes", "skill", "lo", "hi", "flags")
@@ -26,6 +30,8 @@ class Result:
     fit: Fit
     posterior: Posterior
     summary: dict[str, Any]
+    frame: pd.DataFrame | None = None
+    """The rows as they came, for the optional columns `seconds` and `created`."""
 
     @cached_property
     def consensus(self) -> pd.DataFrame:
@@ -47,11 +53,15 @@ class Result:
     def workers(self) -> pd.DataFrame:
         """`worker,votes,gold_votes,skill,lo,hi,flags`, sorted by worker; flags are slugs parted by `;`.
 
-        Skill is the share of right votes, with a 95% interval; `votes` counts abstentions too.
+        Skill is the share of right votes as gold and the *other* votes judge them, with a 95% interval;
+        `votes` counts abstentions too.
         """
         votes = self.votes
-        right = np.bincount(votes.worker, weights=self._right, minlength=len(votes.workers))
-        skill, lo, hi = skill_intervals(right, votes.per_worker.astype(float))
+        belief, best = peer_belief(
+            votes.task, votes.worker, votes.label, votes.gold, self.fit.skill, len(votes.labels)
+        )
+        right, told = judged(votes.worker, belief, best, len(votes.workers), len(votes.labels))
+        skill, lo, hi = skill_intervals(right, told)
         on_gold = np.bincount(votes.worker[votes.on_gold], minlength=len(votes.workers))
         slugs: dict[str, list[str]] = {}
         for flag in self.flags:
@@ -64,17 +74,16 @@ class Result:
     @cached_property
     def flags(self) -> list[Flag]:
         """Patterns of answers that a person should look at, with their evidence in words."""
-        votes = self.votes
-        if not len(votes.task):
-            return []
-        chance = 1.0 / max(len(votes.labels), 2)
-        worth = np.maximum(self.fit.skill - chance, 0.0) + 0.01
-        support = peer_support(votes.task, votes.worker, votes.label, worth, votes.gold)
-        known = ~np.isnan(support)
-        return spam_flags(
-            list(votes.workers), votes.worker[known], votes.label[known], support[known], len(votes.labels)
+        votes, pace = self.votes, None
+        if self.frame is not None and {"seconds", "created"} & set(self.frame.columns):
+            pace = read_pace(self.frame, self._worker_of_rows(self.frame), len(votes.workers))
+        ballots = Ballots(
+            votes.task, votes.worker, votes.label, votes.gold, len(votes.workers), len(votes.labels)
         )
+        return find_flags(list(votes.workers), ballots, pace)
 
-    @cached_property
-    def _right(self) -> np.ndarray:
-        return self.posterior.of_votes(self.votes)
+    def _worker_of_rows(self, frame: pd.DataFrame) -> np.ndarray:
+        """int64[rows]: the code of each row's worker, -1 for rows that were left out altogether."""
+        code, names = text_codes(frame["worker"])
+        known = pd.Index(self.votes.workers, dtype=object)
+        return np.append(known.get_indexer(pd.Index(names, dtype=object)), -1)[code]
