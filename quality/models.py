@@ -38,6 +38,9 @@ class Gold(KnownAnswer):
         SETTLED = "settled", "taken from a settled image"
 
     origin = models.CharField(max_length=8, choices=Origin, default=Origin.EXPERT)
+    retired = models.DateTimeField(
+        null=True, blank=True, help_text="since then it screens nobody; an expert's answer stays known"
+    )
 
     class Meta:
         verbose_name_plural = "gold"
@@ -145,3 +148,29 @@ class Consensus(models.Model):
             )
         ]
         indexes = [models.Index(fields=["confidence", "id"], name="consensus_unsure_first")]
+
+
+class WorkerAction(models.Model):
+    """What a person did about a worker, and why. Append-only."""
+
+    class Action(models.TextChoices):
+        """`quality.policy.Action`, and taking a suspension back."""
+
+        WARN = "warn", "warned"
+        RETRAIN = "retrain", "shown the instructions again"
+        MORE_GOLD = "more_gold", "given more gold"
+        SUSPEND = "suspend", "suspended"
+        RESTORE = "restore", "given work again"
+        VOID = "void", "votes voided"
+
+    worker = models.ForeignKey(Worker, models.CASCADE, related_name="actions")
+    dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="+")
+    round = models.ForeignKey(Round, models.CASCADE, null=True, blank=True, related_name="+")
+    action = models.CharField(max_length=10, choices=Action)
+    reason = models.CharField(max_length=500)
+    by = models.CharField(max_length=150, blank=True, help_text="user name; empty: from the command line")
+    votes = models.PositiveIntegerField(default=0, help_text="votes that it voided")
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
