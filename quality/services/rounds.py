@@ -197,7 +197,7 @@ def _gold_ids(dataset: Dataset, plan: RoundPlan) -> set[int]:
     """Images whose task is gold: none where no gold is given out, so that they get votes like the others."""
     if not plan.gold_rate:
         return set()
-    held = set(Gold.objects.filter(dataset=dataset).values_list("image_id", flat=True))
+    held = set(Gold.objects.filter(dataset=dataset, retired=None).values_list("image_id", flat=True))
     if not held:
         raise UnusableRound(
             f"a gold rate of {plan.gold_rate} needs gold: run manage.py add_gold {dataset.name} FILE first"
