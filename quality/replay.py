@@ -1,8 +1,8 @@
 """python -m quality.replay: what a campaign would have cost under the site's own stopping rule.
 
 Votes become available in the order of the rows. In each pass every open task gets its next votes, all labels
-are settled again from the votes seen so far, and `stopping.decide` says which tasks want more, as the site
-does.
+are settled again from the votes seen so far, `gain.outlook` judges them and `stopping.decide` says which
+tasks want more, as the site does.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,21 +20,43 @@ from tqdm import tqdm
 
 from ingest.tables import BadTable, read_table, table_kind, write_table
 from quality.aggregation import METHODS, BadVotes, aggregate
-from quality.stopping import ASK_AGAIN, VOTES_MIN, WANTED_CONFIDENCE, decide
+from quality.gain import outlook
+from quality.stopping import ASK_AGAIN, VOTES_MIN, WANTED_CONFIDENCE, decide, wanted_of, within_budget
 
 RENAME = {"item": "task", "image": "task"}
 EXAMPLE = """example:
-  python -m quality.replay votes.csv -o result.csv --confidence 0.98 --votes-min 2 --votes-max 10 --json"""
+  python -m quality.replay votes.csv -o result.csv --confidence 0.98 --votes-min 2 --votes-max 10 --json
+  python -m quality.replay votes.csv -o result.csv --budget 2000 --confidence 1
+  python -m quality.replay votes.csv -o result.csv --category-confidence cat=0.99,dog=0.99"""
+PART_OF_BUDGET = 8
+"""Under a budget a pass spends at most this part of what is left: then the labels are judged anew."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """The stopping rule's settings; `budget`: votes in all, None is no limit."""
+    """The stopping rule's settings.
+
+    `budget`: votes in all, None is no limit; `category_confidence`: what is wanted of some labels instead of
+    `confidence`; `least_gain`: the price of a vote in errors, 0 is no limit.
+    """
 
     confidence: float = WANTED_CONFIDENCE
     votes_min: int = VOTES_MIN
     votes_max: int | None = None
     budget: int | None = None
+    category_confidence: Mapping[str, float] = field(default_factory=dict)
+    least_gain: float = 0.0
+
+
+@dataclass
+class _Judged:
+    """What the last pass found, each of T tasks; tasks that no vote has reached yet are NaN."""
+
+    confidence: np.ndarray
+    wanted: np.ndarray
+    step: np.ndarray
+    gain: np.ndarray
+    table: pd.DataFrame
 
 
 def replay(
@@ -41,8 +64,8 @@ def replay(
 ) -> pd.DataFrame:
     """Run a file of votes through the rule: `task,label,confidence,votes`, sorted by task.
 
-    A task that runs out of rows is closed as it is. Under a budget the least sure tasks are asked first; a
-    task that the budget never reached is missing from the result.
+    A task that runs out of rows is closed as it is. Under a budget the votes go where they save most errors,
+    once every task has its least; a task that the budget never reached is missing from the result.
 
     Raises:
         BadVotes: a column is missing or the method is unknown. ValueError: a limit that makes no sense.
@@ -50,26 +73,56 @@ def replay(
     pool = _available(frame)
     labels = sorted(set(pool["label"]))
     turn = pool.groupby("task", sort=True).cumcount().to_numpy()
-    task, names = pd.factorize(pool["task"], sort=True)
+    task, found = pd.factorize(pool["task"], sort=True)
+    names = pd.Index(found)
     waiting = np.bincount(task, minlength=len(names))
     given = np.zeros(len(names), np.int64)
-    confidence = np.full(len(names), np.nan)
-    consensus = pd.DataFrame(columns=["task", "label", "confidence", "votes"])
+    judged = _nothing(len(names), rule)
     left = len(pool) if rule.budget is None else rule.budget
     with tqdm(total=len(names), desc="closed", disable=not sys.stderr.isatty()) as bar:
         while True:
-            decision = decide(confidence, given, rule.votes_min, rule.votes_max, rule.confidence)
-            ask = np.where(decision.state == ASK_AGAIN, np.minimum(decision.ask, waiting - given), 0)
+            decision = decide(
+                judged.confidence, given, rule.votes_min, rule.votes_max, judged.wanted, judged.step,
+                available=waiting - given, gain=judged.gain, least_gain=rule.least_gain,
+            )  # fmt: skip
+            ask = np.where(decision.state == ASK_AGAIN, decision.ask, 0)
             bar.update(int((ask == 0).sum()) - bar.n)
-            ask = _within(ask, confidence, left)
+            ask = within_budget(ask, judged.gain, _part(rule, given, left))
             if not ask.any():
-                return consensus[["task", "label", "confidence", "votes"]]
+                return judged.table
             left -= int(ask.sum())
             given += ask
-            seen = pool[turn < given[task]]
-            consensus = aggregate(seen, method=method, gold=gold, labels=labels).consensus
-            position = pd.Index(names).get_indexer(consensus["task"])
-            confidence[position] = consensus["confidence"].to_numpy()
+            judged = _judge(pool[turn < given[task]], names, rule, method, gold, labels)
+
+
+def _nothing(n: int, rule: Rule) -> _Judged:
+    """Before the first vote."""
+    table = pd.DataFrame(columns=["task", "label", "confidence", "votes"])
+    wanted, step = np.full(n, rule.confidence), np.ones(n, np.int64)
+    return _Judged(np.full(n, np.nan), wanted, step, np.full(n, np.nan), table)
+
+
+def _judge(
+    seen: pd.DataFrame, names: pd.Index, rule: Rule, method: str, gold: pd.DataFrame | None, labels: list
+) -> _Judged:
+    """Settle all labels anew and look ahead."""
+    result = aggregate(seen, method=method, gold=gold, labels=labels)
+    code, _, _ = result.posterior.best()
+    table = result.consensus[["task", "label", "confidence", "votes"]]
+    wanted = wanted_of(table["label"].to_numpy(object), rule.confidence, rule.category_confidence)
+    ahead = outlook(result.votes, code, wanted)
+    judged = _nothing(len(names), rule)
+    at = names.get_indexer(pd.Index(table["task"]))
+    judged.confidence[at], judged.wanted[at] = ahead.confidence, wanted
+    judged.step[at], judged.gain[at] = ahead.needed, ahead.gain
+    judged.table = table
+    return judged
+
+
+def _part(rule: Rule, given: np.ndarray, left: int) -> int:
+    """Votes that this pass may spend."""
+    first = rule.budget is None or (given < rule.votes_min).any()
+    return left if first else -(-left // PART_OF_BUDGET)
 
 
 def _available(frame: pd.DataFrame) -> pd.DataFrame:
@@ -82,22 +135,34 @@ def _available(frame: pd.DataFrame) -> pd.DataFrame:
     return pool.drop_duplicates(["task", "worker"], keep="first").reset_index(drop=True)
 
 
-def _within(ask: np.ndarray, confidence: np.ndarray, left: int) -> np.ndarray:
-    """Cut the votes asked for to those that the budget still pays, the least sure tasks first."""
-    if int(ask.sum()) <= left:
-        return ask
-    order = np.argsort(np.nan_to_num(confidence, nan=-1.0), kind="stable")
-    paid = np.clip(left - (np.cumsum(ask[order]) - ask[order]), 0, ask[order])
-    cut = np.zeros_like(ask)
-    cut[order] = paid
-    return cut
+def read_confidences(text: str) -> dict[str, float]:
+    """What `--category-confidence` says: `ID=P,ID=P`, or a table of `category,confidence`.
+
+    Raises:
+        BadTable, ValueError: it says no such thing.
+    """
+    if "=" not in text or Path(text).is_file():
+        frame = read_table(text, need=("category", "confidence"))
+        pairs = list(zip(frame["category"], frame["confidence"], strict=True))
+    else:
+        parts = [part.rpartition("=") for part in text.split(",") if part]
+        pairs = [(name, value) for name, _, value in parts]
+    try:
+        found = {str(name).strip(): float(value) for name, value in pairs}
+    except ValueError:
+        raise ValueError(
+            f"--category-confidence is ID=P,ID=P or a table of category,confidence: {text}"
+        ) from None
+    wanted_of(np.array([]), 1.0, found)
+    return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code: 0 done, 2 unusable arguments or input."""
     args = _parser().parse_args(argv)
-    rule = Rule(args.confidence, args.votes_min, args.votes_max, args.budget)
     try:
+        special = read_confidences(args.category_confidence) if args.category_confidence else {}
+        rule = Rule(args.confidence, args.votes_min, args.votes_max, args.budget, special, args.least_gain)
         table_kind(args.output)
         if rule.budget is not None and rule.budget < 1:
             raise ValueError("the budget must be at least one vote")
@@ -138,6 +203,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--votes-min", type=int, default=VOTES_MIN, metavar="N")
     parser.add_argument("--votes-max", type=int, default=None, metavar="N")
     parser.add_argument("--budget", type=int, default=None, metavar="N", help="votes to spend in all")
+    parser.add_argument(
+        "--category-confidence", metavar="FILE|ID=P,...", help="what is wanted of some categories instead"
+    )
+    parser.add_argument(
+        "--least-gain", type=float, default=0.0, metavar="G",
+        help="stop where one more vote saves no more than G errors: price of a vote / price of an error",
+    )  # fmt: skip
     parser.add_argument("--gold", metavar="F", help="table of task,label: answers that are known")
     parser.add_argument("--method", default="auto", metavar="M", help=f"{', '.join(METHODS)} (default: auto)")
     parser.add_argument("--json", action="store_true", help="print the totals as JSON on stdout")

@@ -1,12 +1,13 @@
 """Close a task or ask again: the one rule that the site's rounds and `quality.replay` both follow. Pure.
 
 A task is settled once it has its least number of votes and the wanted confidence; it is exhausted once it has
-its most votes; else it gets more: what its minimum lacks, or one vote at a time, because every answer may
-settle it.
+its most votes, nobody is left to ask, or a vote costs more than the errors it would save; else it gets more:
+what its minimum lacks, or as many as could settle it if all agree (`gain.needed`), or one at a time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -29,18 +30,25 @@ def decide(
     votes_min: int | np.ndarray,
     votes_max: int | np.ndarray | None,
     wanted_confidence: float | np.ndarray,
-    step: int = 1,
+    step: int | np.ndarray = 1,
+    *,
+    available: np.ndarray | None = None,
+    gain: np.ndarray | None = None,
+    least_gain: float = 0.0,
 ) -> Decision:
-    """Decide for n tasks at once; every argument but `step` is one value or n of them.
+    """Decide for n tasks at once; every argument but `least_gain` is one value or n of them.
 
     Args:
         confidence: of the leading label, 0 to 1; NaN (never aggregated) is no confidence at all.
         votes: counted votes so far, abstentions included.
         votes_min, votes_max: fewest and most votes of a task; None is no limit. For audited tasks, whom the
-        rule
-            must not stop, give `votes_min` the number of votes that they are to have.
+            rule must not stop, give `votes_min` the number of votes that they are to have.
         wanted_confidence: settle at this confidence or above.
         step: votes to ask for at a time once the minimum is there.
+        available: workers who could still be asked about the task; None is no limit.
+        gain: errors that one more vote is expected to save (`gain.gain`).
+        least_gain: the price of a vote in errors; once a task has its minimum, a vote that saves no more than
+            this is not asked for.
 
     Raises:
         ValueError: a limit that makes no sense.
@@ -50,18 +58,48 @@ def decide(
     limit = np.iinfo(np.int64).max if votes_max is None else votes_max
     most = np.broadcast_to(np.asarray(limit, np.int64), votes.shape)
     wanted = np.broadcast_to(np.asarray(wanted_confidence, float), votes.shape)
-    _check(least, most, wanted, step)
+    _check(least, most, wanted, np.asarray(step))
+    if available is not None:
+        most = np.minimum(most, votes + np.maximum(available, 0))
     # Confidence is rounded to 1e-6 on its way through tables: a wish of 0.95 must be met by 0.95.
     sure = np.nan_to_num(confidence, nan=0.0) >= wanted - 1e-9
     settled = sure & (votes >= least)
     exhausted = ~settled & (votes >= most)
-    ask = np.where(settled | exhausted, 0, np.minimum(np.maximum(least - votes, step), most - votes))
+    if gain is not None and least_gain > 0:
+        exhausted |= ~settled & (votes >= least) & (np.asarray(gain) <= least_gain)
+    ask = np.where(votes < least, least - votes, step)
+    ask = np.where(settled | exhausted, 0, np.minimum(ask, np.maximum(most - votes, 0)))
     state = np.where(settled, SETTLED, np.where(exhausted, EXHAUSTED, ASK_AGAIN)).astype(object)
     return Decision(state, ask)
 
 
-def _check(least: np.ndarray, most: np.ndarray, wanted: np.ndarray, step: int) -> None:
-    if (least < 1).any() or step < 1:
+def wanted_of(labels: np.ndarray, usual: float, special: Mapping[str, float]) -> np.ndarray:
+    """float64[n]: the confidence wanted of each label (object[n]): its category's own, else the usual one.
+
+    Raises:
+        ValueError: a confidence that is no probability above 0.
+    """
+    for name, value in special.items():
+        if not 0 < value <= 1:
+            raise ValueError(f"the confidence wanted of {name} must be above 0 and at most 1, not {value}")
+    return np.array([special.get(label, usual) for label in labels], float)
+
+
+def within_budget(ask: np.ndarray, gain: np.ndarray, left: int) -> np.ndarray:
+    """int64[n]: the votes asked for, cut to the `left` that are still paid for: where a vote saves most.
+
+    NaN (a task that was never judged) goes first; equal tasks in their order.
+    """
+    if int(ask.sum()) <= left:
+        return ask
+    order = np.argsort(-np.nan_to_num(np.asarray(gain, float), nan=np.inf), kind="stable")
+    cut = np.zeros_like(ask)
+    cut[order] = np.clip(left - (np.cumsum(ask[order]) - ask[order]), 0, ask[order])
+    return cut
+
+
+def _check(least: np.ndarray, most: np.ndarray, wanted: np.ndarray, step: np.ndarray) -> None:
+    if (least < 1).any() or (step < 1).any():
         raise ValueError("a task needs at least one vote: votes_min and step must be 1 or more")
     if (most < least).any():
         raise ValueError(f"votes_max ({int(most.min())}) is below votes_min ({int(least.max())})")

@@ -68,8 +68,8 @@ def test_replay_asks_more_where_it_is_unsure_and_keeps_the_limits():
     assert result["task"].tolist() == sorted(set(frame["task"]))
     assert result["votes"].between(2, 6).all()
     assert len(set(result["votes"])) > 2
-    open_still = result["confidence"] < 0.95
-    assert (result.loc[open_still, "votes"] == 6).all()
+    hard = result["task"].str[1:].astype(int) % 3 == 0
+    assert result.loc[hard, "votes"].mean() > result.loc[~hard, "votes"].mean() + 0.2
 
 
 def test_replay_closes_tasks_that_run_out_and_keeps_a_budget():

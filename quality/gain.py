@@ -1,0 +1,151 @@
+"""What further votes on a task may bring: how many could settle it, how many errors each would save. Pure.
+
+Both look ahead in the model of `risk`, reduced to the label that leads and its best rival: a vote that is
+looked at falls on either as an urn would draw it (Polya), whose make-up depends on which of the two is true.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import gammaln
+
+from quality.aggregation.votes import Votes
+from quality.risk import FIRST_LOOK, Floats, Risk, assess
+
+HORIZONS = (1, 2, 3, 4, 6)
+"""Votes ahead that `gain` tries: one vote alone cannot turn a lead of two, three together can."""
+FARTHEST = 12
+"""Most agreeing votes that `needed` counts."""
+BEST_SHARE = 0.9
+"""`needed` counts on workers at this place among the votes: better ones are rare."""
+
+
+@dataclass(frozen=True)
+class Lead:
+    """The two labels that matter, each float64[T]. `first`, `second`: how likely each is.
+
+    `own`, `other`: what the urn holds for the leader and for its rival while the leader is true; `tempted`,
+    `rival`: the same while the rival is true. `second` lumps all labels but the leader.
+    """
+
+    first: Floats
+    second: Floats
+    own: Floats
+    other: Floats
+    tempted: Floats
+    rival: Floats
+
+    @classmethod
+    def of(cls, risk: Risk, label: np.ndarray) -> Lead:
+        """`label`: int64[T], the leader of each task; -1 (no vote) is a task of which nothing is known."""
+        layout, crowd, cells = risk.layout, risk.crowd, risk.layout.votes.cells
+        n_tasks = len(layout.width)
+        leads = cells.label == label[cells.task]
+        rival = _likeliest(cells.task, np.where(leads, -1.0, risk.posterior.prob), n_tasks)
+        leader = _likeliest(cells.task, np.where(leads, 1.0, -1.0), n_tasks)
+        first = risk.of_labels(label)
+        some, both = leader >= 0, (leader >= 0) & (rival >= 0)
+        # Without votes: as many labels as not, one of which is right.
+        own = np.full(n_tasks, crowd.alpha * crowd.right)
+        other = np.full(n_tasks, crowd.alpha * (1 - crowd.right))
+        tempted, against = other.copy(), own.copy()
+        here = leader[some]
+        own[some] = crowd.alpha * _row(risk, here, here) + risk.counts[here]
+        tempted[some] = crowd.alpha * crowd.elsewhere[cells.label[here]] + risk.counts[here]
+        one, two = leader[both], rival[both]
+        other[both] = crowd.alpha * _row(risk, one, two) + risk.counts[two]
+        tempted[both] = crowd.alpha * _row(risk, two, one) + risk.counts[one]
+        against[both] = crowd.alpha * _row(risk, two, two) + risk.counts[two]
+        first = np.where(some, first, 1.0 / max(len(crowd.prior), 2))
+        return cls(first, 1.0 - first, own, other, tempted, against)
+
+
+def needed(lead: Lead, wanted: Floats, pace: float) -> np.ndarray:
+    """int64[T]: the fewest further votes, all for the leader, that could make it as sure as `wanted`.
+
+    Asking for so many at once wastes none: fewer could not settle the task, and any other vote among them
+    only makes it need more.
+
+    Args:
+        wanted: float64[T], confidence. pace: how likely the voters look.
+    """
+    count = np.full(len(lead.first), FARTHEST, np.int64)
+    wish = np.clip(wanted, 1e-9, 1 - 1e-9)
+    gap = np.log(wish / (1 - wish)) - np.log(np.maximum(lead.first, 1e-12) / np.maximum(lead.second, 1e-12))
+    for more in range(FARTHEST, 0, -1):
+        n = more * max(pace, 0.05)
+        count[_rising(lead.own, n) - _rising(lead.tempted, n) >= gap - 1e-9] = more
+    return count
+
+
+def gain(lead: Lead, pace: float) -> Floats:
+    """float64[T]: errors that a further vote saves, expected, where votes are given as far as it pays.
+
+    The best over HORIZONS of (expected rise of the likelier label's probability) / votes: the knowledge
+    gradient with a batch (Frazier, Powell 2010, "Paradoxes in learning", Decision Analysis 7), since one vote
+    alone often cannot change the label. `pace`: how likely the voters look.
+    """
+    now = np.maximum(lead.first, lead.second)
+    best = np.zeros(len(now))
+    for ahead in HORIZONS:
+        then = np.zeros(len(now))
+        for agreeing in range(ahead + 1):
+            if_first = lead.first * _urn(lead.own, lead.other, agreeing, ahead)
+            then += np.maximum(if_first, lead.second * _urn(lead.tempted, lead.rival, agreeing, ahead))
+        best = np.maximum(best, (then - now) / ahead)
+    return best * pace
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Of T tasks: how sure the label is, votes that could settle it, errors that a vote would save."""
+
+    confidence: Floats
+    needed: np.ndarray
+    gain: Floats
+    lead: Lead
+    risk: Risk
+
+
+def outlook(votes: Votes, label: np.ndarray, wanted: float | Floats) -> Outlook:
+    """Judge labels for the stopping rule.
+
+    Args:
+        label: int64[T], the label that the task would get (a code into `votes.labels`; -1 is none).
+        wanted: the confidence that settles a task, one or T of them.
+    """
+    risk = assess(votes)
+    lead = Lead.of(risk, label)
+    wish = np.broadcast_to(np.asarray(wanted, float), label.shape)
+    usual = float(risk.weight.mean()) if len(risk.weight) else FIRST_LOOK
+    more = needed(lead, wish, risk.pace(BEST_SHARE))
+    return Outlook(risk.of_labels(label), more, gain(lead, usual), lead, risk)
+
+
+def _row(risk: Risk, truth: np.ndarray, said: np.ndarray) -> Floats:
+    """P(said | truth) for pairs of cells of one task each."""
+    layout = risk.layout
+    before = np.cumsum(layout.width[layout.votes.cells.task]) - layout.width[layout.votes.cells.task]
+    place = said - layout.start[layout.votes.cells.task[truth]]
+    return risk.crowd.row[layout.pair[before[truth] + place]]
+
+
+def _likeliest(owner: np.ndarray, value: Floats, n: int) -> np.ndarray:
+    """int64[n]: where each owner has its largest value from 0 on, the first of equals; -1: nowhere."""
+    best = np.full(n, -1, np.int64)
+    order = np.lexsort((-np.arange(len(owner)), value, owner))
+    order = order[value[order] >= 0]
+    best[owner[order]] = order
+    return best
+
+
+def _urn(a: Floats, b: Floats, hits: int, n: int) -> Floats:
+    """P(`hits` of n draws) from a Polya urn that holds a and b (beta-binomial)."""
+    ways = gammaln(n + 1) - gammaln(hits + 1) - gammaln(n - hits + 1)
+    return np.exp(ways + _rising(a, hits) + _rising(b, n - hits) - _rising(a + b, n))
+
+
+def _rising(x: Floats, n: float) -> Floats:
+    return gammaln(x + n) - gammaln(x)
