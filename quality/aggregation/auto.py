@@ -7,7 +7,9 @@ to one half of every task's votes and must foresee the other half, as a crowd wh
 would give it. The mixture of the three that foresees best (stacking: Yao, Vehtari, Simpson, Gelman 2018,
 Bayesian Analysis 13(3)) is the mixture of their posteriors that is returned. A model that has talked itself
 into something tells the other half badly, and gets little weight. Gold, where there is some, is foreseen
-likewise by models that were not told it, and counts as what it is: the truth, not one more opinion.
+likewise by models that were not told it, and counts as what it is: the truth, not one more opinion. A fourth
+model then joins, which starts from gold instead of the votes (`gold_seeded`): where most of a crowd share a
+mistake, only that one can know.
 
 Where a table of tasks x labels is too large to hold (or there is no vote at all), the one-coin model answers
 alone.
@@ -22,14 +24,16 @@ import numpy as np
 from scipy import sparse
 
 from quality.aggregation.dawid_skene import fit_dawid_skene, fits_in_memory
-from quality.aggregation.dependence import FEWEST_GOLD, likeness, usual_likeness
+from quality.aggregation.dependence import FEWEST_GOLD, OF_MORE, OF_TWO, likeness
+from quality.aggregation.gold_seeded import can_seed, fit_gold_seeded
 from quality.aggregation.mace import fit_mace
 from quality.aggregation.one_coin import fit_one_coin
 from quality.aggregation.posterior import DensePosterior, Fit, label_shares
 from quality.aggregation.votes import Votes
 from quality.aggregation.wawa import fit_wawa
 
-MODELS: tuple[Callable[[Votes], Fit], ...] = (fit_wawa, fit_dawid_skene, fit_mace)
+Model = Callable[[Votes], Fit]
+MODELS: tuple[Model, ...] = (fit_wawa, fit_dawid_skene, fit_mace)
 MOST_CELLS = 20_000_000
 """Largest table of tasks x labels of which it holds several."""
 EVENLY = 10.0
@@ -54,7 +58,15 @@ def fit_auto(votes: Votes) -> Fit:
     weight = _weights(_foreseen_votes(votes), EVENLY * np.ones(len(MODELS)))
     known = np.flatnonzero((votes.gold >= 0) & (votes.per_task > 0))
     if len(known) >= FEWEST_GOLD:
-        weight = _weights(_foreseen_gold(votes, known, alike), GOLD_EVENLY * weight)
+        models = list(zip(MODELS, alike, strict=True))
+        behind = GOLD_EVENLY * weight
+        if can_seed(votes):
+            fits.append(fit_gold_seeded(votes))
+            alike.append(max(alike[1:]))
+            tables.append(_opinion(votes, fits[-1], alike[-1]))
+            models.append((fit_gold_seeded, alike[-1]))
+            behind = np.append(behind, behind.sum())
+        weight = _weights(_foreseen_gold(votes, known, models), behind)
     blind = DensePosterior(sum(w * table for w, table in zip(weight, tables, strict=True)))
     labels = np.array([table.argmax(axis=1) for table in tables])
     return Fit(
@@ -107,11 +119,15 @@ def _foreseen_votes(votes: Votes) -> np.ndarray:
         # Gold is weighed apart: here it would speak for whoever fits a few tasks well.
         train = replace(train, gold=np.full_like(votes.gold, -1))
         rest = np.flatnonzero(~told & (train.per_task[votes.task] > 0))
-        value = usual_likeness(len(votes.labels))
-        parts.append(
-            np.stack([_of_rest(votes, train, rest, model(train), value) for model in MODELS], axis=1)
-        )
+        parts.append(np.stack([_at_its_best(votes, train, rest, model(train)) for model in MODELS], axis=1))
     return np.concatenate(parts)
+
+
+def _at_its_best(votes: Votes, train: Votes, rest: np.ndarray, fit: Fit) -> np.ndarray:
+    """`_of_rest` at whichever usual likeness foresees better: a model is judged by what it thinks, not by how
+    sure it was made."""
+    tries = [_of_rest(votes, train, rest, fit, value) for value in (OF_TWO, OF_MORE)]
+    return max(tries, key=lambda chance: float(np.log(np.maximum(chance, 1e-300)).sum()))
 
 
 def _half(votes: Votes) -> np.ndarray:
@@ -145,14 +161,14 @@ def _of_rest(votes: Votes, train: Votes, rest: np.ndarray, fit: Fit, alike: floa
     return np.concatenate(parts)
 
 
-def _foreseen_gold(votes: Votes, known: np.ndarray, alike: list[float]) -> np.ndarray:
+def _foreseen_gold(votes: Votes, known: np.ndarray, models: list[tuple[Model, float]]) -> np.ndarray:
     """float64[g, M]: the probability that each model, told the other gold, gave to each gold label."""
-    foreseen = np.empty((len(known), len(MODELS)))
+    foreseen = np.empty((len(known), len(models)))
     for asked in _folds(len(known), 5 if len(votes.task) <= MANY else 2):
         gold = votes.gold.copy()
         gold[known[asked]] = -1
         told = replace(votes, gold=gold)
-        for place, (model, value) in enumerate(zip(MODELS, alike, strict=True)):
+        for place, (model, value) in enumerate(models):
             table = _opinion(told, model(told), value)
             foreseen[asked, place] = table[known[asked], votes.gold[known[asked]]]
     return foreseen

@@ -262,3 +262,67 @@ def test_at_fixed_skills_one_more_agreeing_vote_never_lowers_confidence(given_vo
     best, before = confidence(given_votes, None)
     _, after = confidence([*given_votes, (best, extra)], best)
     assert after >= before - 1e-9
+
+
+def fooled(seed: int, tasks: int = 400, workers: int = 40, each: int = 8) -> tuple[pd.DataFrame, pd.Series]:
+    """A crowd of which seven in ten take most tasks of class 1 for class 0; the others see them right."""
+    rng = np.random.default_rng(seed)
+    truth = (rng.random(tasks) < 0.4).astype(int)
+    hard = (truth == 1) & (rng.random(tasks) < 0.6)
+    sees = np.arange(workers) < 0.3 * workers
+    task = np.repeat(np.arange(tasks), each)
+    worker = np.concatenate([rng.permutation(workers)[:each] for _ in range(tasks)])
+    yes = np.where(hard[task], np.where(sees[worker], 0.9, 0.15), np.where(truth[task] == 1, 0.8, 0.1))
+    label = (rng.random(len(task)) < yes).astype(int)
+    frame = pd.DataFrame({"task": task, "worker": worker, "label": label}).astype(str).astype(object)
+    return frame, pd.Series(truth.astype(str), index=np.arange(tasks).astype(str))
+
+
+def share_right(result, truth: pd.Series) -> float:
+    return float((result.consensus.set_index("task")["label"].reindex(truth.index) == truth).mean())
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_twenty_gold_tasks_turn_a_crowd_that_shares_a_mistake(seed):
+    frame, truth = fooled(seed)
+    known = truth.sample(20, random_state=seed)
+    gold = pd.DataFrame({"task": known.index, "label": known.to_numpy()})
+    rest = truth.drop(known.index)
+    told = aggregate(frame, gold=gold)
+    assert share_right(told, rest) > share_right(aggregate(frame), rest) + 0.03
+    assert told.fit.notes["weights"]["gold_seeded"] > 0.3
+
+
+def test_the_model_that_foresees_the_other_votes_gets_the_weight():
+    rng = np.random.default_rng(4)
+    truth = rng.integers(0, 3, 300)
+    task = np.repeat(np.arange(300), 8)
+    worker = np.concatenate([rng.permutation(12)[:8] for _ in range(300)])
+    # Each worker swaps two classes of their own with chance 0.8: only confusion tables can know that.
+    first = worker % 3
+    swapped = np.where(
+        truth[task] == first, (first + 1) % 3, np.where(truth[task] == (first + 1) % 3, first, truth[task])
+    )
+    label = np.where(rng.random(len(task)) < 0.45, swapped, truth[task])
+    frame = pd.DataFrame({"task": task, "worker": worker, "label": label}).astype(str).astype(object)
+    result = aggregate(frame)
+    weights = result.fit.notes["weights"]
+    assert max(weights, key=weights.get) == "dawid_skene"
+    assert share_right(result, pd.Series(truth.astype(str), index=np.arange(300).astype(str))) > 0.9
+
+
+def test_the_interval_of_accuracy_covers_it_and_gold_narrows_it():
+    inside, widths = 0, []
+    for seed in range(12):
+        frame, truth = crowd(seed, tasks=200)
+        known = truth.sample(60, random_state=seed)
+        rest = truth.drop(known.index)
+        told = aggregate(frame, gold=pd.DataFrame({"task": known.index, "label": known.to_numpy()}))
+        blind = aggregate(frame).summary["label_accuracy"]
+        found = told.summary["label_accuracy"]
+        inside += found["lo"] <= share_right(told, rest) <= found["hi"]
+        widths.append((blind["hi"] - blind["lo"], found["hi"] - found["lo"]))
+        assert found["gold"] == 60
+        assert found["basis"] == "votes and gold"
+    assert inside >= 11
+    assert all(with_gold < without for without, with_gold in widths)
