@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import expit, logit
 
+from quality.aggregation.accuracy import SPREAD
 from quality.agreement import Estimate, wilson
 
 FEWEST = 5
@@ -80,13 +82,18 @@ def poststratified(category: Sequence[object], right: np.ndarray) -> Estimate:
 
 
 def promised(confidence: np.ndarray) -> Estimate:
-    """Share of right labels if every confidence means what it says, as independent draws would have it."""
+    """Share of right labels if every confidence means what it says.
+
+    The interval tells how far the words of other crowds were from the truth (`aggregation.accuracy.SPREAD`,
+    in log-odds): nothing in the votes themselves could narrow it.
+    """
     n = len(confidence)
     if not n:
         return Estimate(math.nan, math.nan, math.nan, 0)
     value = float(confidence.mean())
-    half = 1.959964 * math.sqrt(float((confidence * (1 - confidence)).sum())) / n
-    return Estimate(value, max(0.0, value - half), min(1.0, value + half), n)
+    odds = float(logit(min(max(value, 0.5 / (n + 1)), 1 - 0.5 / (n + 1))))
+    lo, hi = (float(expit(odds + side * 1.959964 * SPREAD)) for side in (-1, 1))
+    return Estimate(value, min(lo, value), max(hi, value), n)
 
 
 def calibration(confidence: np.ndarray, right: np.ndarray) -> Calibration:

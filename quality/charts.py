@@ -44,6 +44,15 @@ class Part(NamedTuple):
     colour: str
 
 
+class Point(NamedTuple):
+    """What a group of labels promises (`stated`) and how many of them are right, with an interval."""
+
+    stated: float
+    right: float
+    lo: float
+    hi: float
+
+
 def bars(
     rows: Sequence[Bar], *, title: str, most: float | None = None, label_width: str = "fit-content(11rem)"
 ) -> str:
@@ -142,6 +151,52 @@ def interval(
         parts.append(f'<line x1="{at}" x2="{at}" y1="2" y2="14" stroke="{COLOURS["muted"]}"/>')
     parts.append(f'<circle cx="{100 * value:.2f}%" cy="8" r="4" fill="{COLOURS[colour]}"/>')
     return _svg(parts, 16, title)
+
+
+def reliability(points: Sequence[Point], *, title: str, across: str, up: str) -> str:
+    """Stated against true shares: a dot and its interval for each point, beside the line where both agree.
+
+    Both axes run from the tenth below the lowest figure to 1. `across` and `up` name them.
+    """
+    low = min([0.9, *(min(p.stated, p.lo) for p in points)])
+    low = int(low * 10) / 10
+    side, left, top = 240, 44, 12
+    span = 1 - low
+
+    def x(share: float) -> float:
+        return left + side * (share - low) / span
+
+    def y(share: float) -> float:
+        return top + side * (1 - share) / span
+
+    grey, ink = COLOURS["line"], COLOURS["accent"]
+    parts = [
+        f'<rect x="{left}" y="{top}" width="{side}" height="{side}" fill="none" stroke="{grey}"/>',
+        f'<line x1="{left}" y1="{top + side}" x2="{left + side}" y2="{top}" stroke="{COLOURS["muted"]}" '
+        'stroke-dasharray="4 4"/>',
+    ]
+    for share in (low, (low + 1) / 2, 1.0):
+        words, muted = percent(share), f'fill="{COLOURS["muted"]}" class="muted" font-size="12"'
+        parts.append(f'<text x="{left - 6}" y="{y(share) + 4:.1f}" text-anchor="end" {muted}>{words}</text>')
+        parts.append(
+            f'<text x="{x(share):.1f}" y="{top + side + 18}" text-anchor="middle" {muted}>{words}</text>'
+        )
+    for point in points:
+        at = f"{x(point.stated):.1f}"
+        parts.append(
+            f'<line x1="{at}" x2="{at}" y1="{y(point.lo):.1f}" y2="{y(point.hi):.1f}" stroke="{ink}" '
+            'stroke-width="3" opacity="0.4"/>'
+            f'<circle cx="{at}" cy="{y(point.right):.1f}" r="4" fill="{ink}"/>'
+        )
+    middle = left + side / 2
+    named = f'text-anchor="middle" font-size="12" fill="{COLOURS["muted"]}" class="muted"'
+    parts.append(f'<text x="{middle}" y="{top + side + 38}" {named}>{escape(across)}</text>')
+    parts.append(f'<text transform="translate(12 {top + side / 2}) rotate(-90)" {named}>{escape(up)}</text>')
+    wide, tall = left + side + 20, top + side + 46
+    return (
+        f'<svg viewBox="0 0 {wide} {tall}" role="img" aria-label="{escape(title)}" '
+        f'style="display:block;width:100%;max-width:{wide}px;height:auto">{"".join(parts)}</svg>'
+    )
 
 
 def posterior(

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from quality.views import images, rounds, workers
+from quality.views import adjudication, images, quality, rounds, workers
 
 urlpatterns = [
     path("d/<slug:name>/rounds/", rounds.round_list, name="rounds"),
@@ -10,6 +10,8 @@ urlpatterns = [
     path("d/<slug:name>/rounds/<int:pk>/settle", rounds.settle, name="round_settle"),
     path("d/<slug:name>/rounds/<int:pk>/close", rounds.close, name="round_close"),
     path("d/<slug:name>/review/", images.review, name="review"),
+    path("d/<slug:name>/review/<int:task>/decide", adjudication.decide, name="decide"),
+    path("d/<slug:name>/quality/", quality.quality, name="quality"),
     path("d/<slug:name>/images/<str:sha>", images.image, name="image"),
     path("d/<slug:name>/workers/", workers.worker_list, name="workers"),
     path("d/<slug:name>/workers/<path:code>/suspend", workers.suspend, name="worker_suspend"),

@@ -21,6 +21,7 @@ SECTIONS = {
     "rounds": ("rounds", _("Rounds")),
     "review": ("review", _("Review")),
     "workers": ("workers", _("Workers")),
+    "quality": ("quality", _("Quality")),
     "releases": ("releases", _("Releases")),
     "runs": ("runs", _("Runs")),
 }

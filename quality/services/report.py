@@ -104,6 +104,29 @@ def confidence_histogram(round: Round) -> Histogram:
     return Histogram(counts, EDGES, seen > SAMPLE)
 
 
+def category_progress(round: Round) -> list[dict[str, Any]]:
+    """`label`, `tasks`, `settled`, `unsure` by proposed category or by consensus, the most unsure first.
+
+    Empty for a round too large to count on a page; gold left out.
+    """
+    if round.tasks_total > SAMPLE:
+        return []
+    tasks = Task.objects.filter(round=round, gold=False).exclude(state=Task.State.WITHDRAWN)
+    verify = round.question == Round.Question.VERIFY
+    by = F("category__key") if verify else F("consensus__label")
+    rows = tasks.filter(consensus__isnull=False) if not verify else tasks
+    found = (
+        rows.values(label=by)
+        .annotate(
+            tasks=Count("id"),
+            settled=Count("id", filter=Q(state=Task.State.SETTLED)),
+            unsure=Count("id", filter=Q(state=Task.State.EXHAUSTED)),
+        )
+        .order_by("-unsure", "-tasks", "label")
+    )
+    return [dict(row) for row in found]
+
+
 def agreement(round: Round) -> float | None:
     """Krippendorff's alpha (nominal) over the round's votes; None where nothing can be compared."""
     alpha = krippendorff_alpha(votes_table(round))

@@ -15,9 +15,10 @@ from annotation_site.decorators import dataset_page
 from annotation_site.models import NO, UNSURE, VERIFY_UNSURE, YES, Role, Task, Vote
 from ingest.models import Candidate, Dataset
 from quality.charts import posterior
-from quality.models import Consensus, Gold, Reference
+from quality.models import Adjudication, Consensus, Gold, Reference
 from quality.paging import place_after, token
 from quality.services import report
+from quality.services.followups import DECIDED
 from quality.views.rounds import may_act
 
 PAGE = 24
@@ -55,6 +56,8 @@ def review(request: HttpRequest, dataset: Dataset) -> HttpResponse:
         "dataset": dataset,
         "section": "review",
         "cards": _cards(rows, names),
+        "may_act": may_act(request, dataset),
+        "here": request.get_full_path(),
         "names": names,
         "next": urlencode({**kept, "after": token(rows[-1].confidence, rows[-1].pk)}) if more else "",
         "first_page": urlencode(kept) if place else None,
@@ -70,16 +73,35 @@ def review(request: HttpRequest, dataset: Dataset) -> HttpResponse:
 
 def _cards(rows: list[Consensus], names: dict[str, str]) -> list[dict[str, Any]]:
     votes = report.votes_by_label(row.task_id for row in rows)
+    decided = _decisions([row.task_id for row in rows if row.method == DECIDED])
     return [
         {
             "consensus": row,
             "task": row.task,
             "sha": row.task.image.sha256,
             "votes": votes.get(row.task_id, []),
+            "choices": _likely_decisions(row, votes.get(row.task_id, [])),
+            "decision": decided[row.task_id][-1] if row.task_id in decided else None,
             "chart": _posterior_chart(row, names, 3),
         }
         for row in rows
     ]
+
+
+def _likely_decisions(row: Consensus, votes: list[tuple[str, int]]) -> list[str]:
+    """The labels that an expert will most likely decide on: those that people gave."""
+    if row.task.category_id:
+        return [YES, NO]
+    return [label for label, _n in votes if label != UNSURE][:4]
+
+
+def _decisions(task_ids: list[int]) -> dict[int, list[Adjudication]]:
+    """Every decision on these tasks, the newest last."""
+    found: dict[int, list[Adjudication]] = {}
+    if task_ids:
+        for row in Adjudication.objects.filter(task__in=task_ids).order_by("id"):
+            found.setdefault(row.task_id, []).append(row)
+    return found
 
 
 @require_safe
@@ -104,7 +126,8 @@ def image(request: HttpRequest, dataset: Dataset, sha: str) -> HttpResponse:
     for vote in votes:
         by_task.setdefault(vote.task_id, []).append(vote)
     names = report.label_names(dataset)
-    stories = [_story(task, by_task.get(task.pk, []), names) for task in tasks]
+    decided = _decisions([task.pk for task in tasks])
+    stories = [_story(t, by_task.get(t.pk, []), names, decided.get(t.pk, [])) for t in tasks]
     context = {
         "dataset": dataset,
         "section": "images",
@@ -123,10 +146,12 @@ def image(request: HttpRequest, dataset: Dataset, sha: str) -> HttpResponse:
     return render(request, "quality/image.html", context)
 
 
-def _story(task: Task, votes: list[Vote], names: dict[str, str]) -> dict[str, Any]:
+def _story(
+    task: Task, votes: list[Vote], names: dict[str, str], decisions: list[Adjudication]
+) -> dict[str, Any]:
     consensus = getattr(task, "consensus", None)
     chart = _posterior_chart(consensus, names, 6) if consensus else ""
-    return {"task": task, "votes": votes, "consensus": consensus, "chart": chart}
+    return {"task": task, "votes": votes, "consensus": consensus, "chart": chart, "decisions": decisions}
 
 
 def _posterior_chart(consensus: Consensus, names: dict[str, str], shown: int) -> str:
