@@ -75,7 +75,7 @@ def distinct_pairs(major: Ints, minor: Ints, majors: int, minors: int) -> tuple[
     """The distinct pairs of two code columns, sorted, as two columns; and which of them each row is."""
     minors = max(minors, 1)
     if majors * minors <= 4 * len(major):
-        key = major * minors + minor
+        key = major.astype(np.int64) * minors + minor
         used = np.zeros(majors * minors, bool)
         used[key] = True
         pairs = np.flatnonzero(used)
@@ -85,6 +85,7 @@ def distinct_pairs(major: Ints, minor: Ints, majors: int, minors: int) -> tuple[
     first, second = major[order], minor[order]
     new = np.ones(len(order), bool)
     new[1:] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
+    first, second = first[new], second[new]
     of_each = np.empty(len(order), np.int64)
     of_each[order] = np.cumsum(new) - 1
-    return first[new], second[new], of_each
+    return first, second, of_each

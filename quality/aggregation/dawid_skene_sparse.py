@@ -20,8 +20,8 @@ from quality.aggregation.posterior import Fit, SparsePosterior, share_posterior,
 from quality.aggregation.shrinkage import MISTAKES_PRIOR, beta_strength, crowd_levels, eases
 from quality.aggregation.votes import BadVotes, Votes
 
-MOST_MEETINGS = 120_000_000
-"""Meetings of votes with candidates that are worth holding (some 40 bytes each)."""
+MOST_MEETINGS = 40_000_000
+"""Meetings of votes with candidates that are worth holding (some 100 bytes each)."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class _Meetings:
     """Every vote beside every candidate (cell) of its task, m of them, by cell.
 
     `vote`, `cell`, `entry`: int32[m]; an entry is a (worker, truth, label) that occurs.
-    `row`, `said`, `slip`: int64[entries], the entry's (worker, truth), its label, its (truth, label).
-    `owner`, `truth`: int64[rows]. `slip_truth`, `slip_said`: int64[slips].
+    `row`, `said`, `slip`: int32[entries], the entry's (worker, truth), its label, its (truth, label).
+    `owner`, `truth`: int32[rows]. `slip_truth`, `slip_said`: int32[slips].
     """
 
     vote: np.ndarray
@@ -47,12 +47,14 @@ class _Meetings:
 
 @dataclass(frozen=True)
 class _Model:
-    """`level`: float64[W]. `says`: float64[entries], log P(label | truth). `else_`: float64[n], log P(the
-    label of each vote | the truth is none of the candidates)."""
+    """`level`: float64[W]. `says`: float64[entries], log P(label | truth). Of each vote, float64[n]: `else_`,
+    log P(its label | none of the candidates is the truth); `apart`, log P(its label | a truth), on average
+    over all other truths."""
 
     level: np.ndarray
     says: np.ndarray
     else_: np.ndarray
+    apart: np.ndarray
 
 
 def fit_sparse(votes: Votes, max_iterations: int, tolerance: float) -> Fit:
@@ -85,15 +87,27 @@ def _meetings(votes: Votes) -> _Meetings:
             f"dawid_skene: {number} meetings of votes with labels of their tasks are too many to hold; "
             "use one_coin"
         )
-    cell = np.repeat(np.arange(len(cells.task), dtype=np.int32), voters)
     start = (np.cumsum(votes.per_task) - votes.per_task)[cells.task] - (np.cumsum(voters) - voters)
-    vote = (np.arange(number) + np.repeat(start, voters)).astype(np.int32)
-    owner, truth, row_of = distinct_pairs(votes.worker[vote], cells.label[cell], len(votes.workers), k)
-    row, said, entry = distinct_pairs(row_of, votes.label[vote], len(owner), k)
-    slip_truth, slip_said, slip = distinct_pairs(truth[row], said, k, k)
-    return _Meetings(
-        vote, cell, entry.astype(np.int32), row, said, owner, truth, slip, slip_truth, slip_said
-    )  # fmt: skip
+    vote = np.repeat(start.astype(np.int32), voters)
+    vote += np.arange(number, dtype=np.int32)
+    cell = np.repeat(np.arange(len(cells.task), dtype=np.int32), voters)
+    owner, truth, row_of = _pairs(votes.worker, vote, cells.label, cell, len(votes.workers), k)
+    row, said, entry = _pairs(row_of, slice(None), votes.label, vote, len(owner), k)
+    slip_truth, slip_said, slip = _pairs(truth, row, said, slice(None), k, k)
+    return _Meetings(vote, cell, entry, row, said, owner, truth, slip, slip_truth, slip_said)
+
+
+def _pairs(
+    major: np.ndarray,
+    at: np.ndarray | slice,
+    minor: np.ndarray,
+    and_at: np.ndarray | slice,
+    majors: int,
+    minors: int,
+) -> tuple[np.ndarray, ...]:
+    """`distinct_pairs` of major[at] and minor[and_at], all in 32 bits: these are what takes the memory."""
+    columns = major.astype(np.int32)[at], minor.astype(np.int32)[and_at]
+    return tuple(x.astype(np.int32) for x in distinct_pairs(*columns, majors, minors))
 
 
 def _m_step(votes: Votes, m: _Meetings, told: SparsePosterior) -> _Model:
@@ -110,23 +124,34 @@ def _m_step(votes: Votes, m: _Meetings, told: SparsePosterior) -> _Model:
     ease = eases(right_of_class, of_class, mean_level)
     expected = expit(logit(level)[m.owner] + ease[m.truth])
     strength = beta_strength(right, seen, expected, low=3.0, high=100.0)
-    mistakes, common = _mistakes(m, np.bincount(m.slip, weights=counts, minlength=len(m.slip_said)), k)
-    mean = (1 - expected)[m.row] * mistakes[m.slip]
-    mean[hit] = expected[m.row[hit]]
-    says = np.log(counts + strength * mean) - np.log(seen + strength)[m.row]
-    return _Model(level, says, np.log1p(-level)[votes.worker] + np.log(common)[votes.label])
+    mistakes, common, usual = _mistakes(m, np.bincount(m.slip, weights=counts, minlength=len(m.slip_said)), k)
+    says = (strength * (1 - expected))[m.row]
+    says *= mistakes[m.slip]
+    says[hit] = strength * expected[m.row[hit]]
+    says += counts
+    np.log(says, out=says)
+    says -= np.log(seen + strength)[m.row]
+    wrong = np.log1p(-level)[votes.worker]
+    return _Model(level, says, wrong + np.log(common)[votes.label], wrong + usual[votes.label])
 
 
-def _mistakes(m: _Meetings, crowd: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where the crowd's mistakes go: float64[slips], of each truth; and float64[K], all in all.
+def _mistakes(m: _Meetings, crowd: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where the crowd's mistakes go: float64[slips], of each truth; float64[K], all in all; and float64[K],
+    the mean of their logarithm over all truths.
 
     As in the dense form: counts and, beside them, MISTAKES_PRIOR votes that go where a label is common.
     """
+    others = max(k - 1, 1)
     common = (np.bincount(m.slip_said, weights=crowd, minlength=k) + 1.0) / (crowd.sum() + k)
     wrong = np.where(m.slip_truth == m.slip_said, 0.0, crowd)
-    prior = MISTAKES_PRIOR * common * k / max(k - 1, 1)
+    prior = MISTAKES_PRIOR * common * k / others
     of_truth = np.bincount(m.slip_truth, weights=wrong, minlength=k) + prior.sum() - prior
-    return (wrong + prior[m.slip_said]) / np.maximum(of_truth, 1e-12)[m.slip_truth], common
+    log_of_truth = np.log(np.maximum(of_truth, 1e-12))
+    more = np.log1p(wrong / prior[m.slip_said])
+    usual = np.log(prior) + np.bincount(m.slip_said, weights=more, minlength=k) / others
+    usual -= (log_of_truth.sum() - log_of_truth) / others
+    mistakes = np.log(prior)[m.slip_said] + more - log_of_truth[m.slip_truth]
+    return np.exp(mistakes, out=mistakes), common, usual
 
 
 def _e_step(votes: Votes, m: _Meetings, model: _Model, prior: np.ndarray) -> SparsePosterior:
@@ -155,10 +180,12 @@ def _with_evidence(votes: Votes, m: _Meetings, model: _Model, blind: SparsePoste
     wins = (cells.label == winner[cells.task])[m.cell]
     for_winner = np.zeros(len(votes.task))
     for_winner[m.vote[wins]] = model.says[m.entry[wins]]
-    gap = np.abs(for_winner[m.vote] - model.says[m.entry])
+    gap = for_winner[m.vote]
+    gap -= model.says[m.entry]
+    np.abs(gap, out=gap)
     total = np.bincount(m.cell, weights=gap, minlength=len(cells.task))
     rest_total = np.bincount(votes.task, weights=np.abs(for_winner - model.else_), minlength=n_tasks)
     others = len(votes.labels) - np.bincount(cells.task, minlength=n_tasks)
-    every = float(total.sum() + (rest_total * others).sum())
+    every = float(total.sum() + (np.abs(for_winner - model.apart) * others[votes.task]).sum())
     unit = max(every / max(len(votes.task) * (len(votes.labels) - 1), 1), 1e-6)
     return SparsePosterior(votes, blind.prob, blind.rest, blind.spread, total, rest_total, unit)

@@ -13,12 +13,14 @@ from typing import Protocol
 
 import numpy as np
 
-from quality.aggregation.votes import Votes
+from quality.aggregation.votes import BadVotes, Votes
 
 TIE = 1e-9
 """Probabilities closer than this are equal: sums in another order differ in the last bits."""
 SMALLEST = 1e-6
 """Probabilities below this are not listed (the others are scaled to sum to 1)."""
+MOST_LISTED = 200_000_000
+"""More rows than this are not listed: no machine that runs this holds them."""
 
 Floats = np.ndarray
 
@@ -36,7 +38,11 @@ class Posterior(Protocol):
         ...
 
     def listed(self) -> tuple[np.ndarray, np.ndarray, Floats]:
-        """Task, label and probability of every pair worth listing, sorted; sums to 1 per task."""
+        """Task, label and probability of every pair worth listing, sorted; sums to 1 per task.
+
+        Raises:
+            BadVotes: they are too many.
+        """
         ...
 
     def of_votes(self, votes: Votes) -> Floats:
@@ -118,6 +124,9 @@ class SparsePosterior:
         free = np.maximum(self.spread.sum() - per_task, 0.0)
         scale = np.divide(self.rest, free, out=np.zeros_like(self.rest), where=free > TIE)
         big = np.flatnonzero(scale * (self.spread.max() if len(self.spread) else 0.0) >= SMALLEST)
+        worth = len(self.spread) - np.searchsorted(np.sort(self.spread), SMALLEST / scale[big])
+        if int(worth.sum()) > MOST_LISTED:
+            raise BadVotes(f"{int(worth.sum())} probabilities of labels nobody chose are too many to list")
         parts = [(cells.task, cells.label, self.prob)]
         for chunk in np.array_split(big, len(big) // 20_000 + 1):
             table = scale[chunk, None] * self.spread[None, :]

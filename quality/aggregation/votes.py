@@ -113,7 +113,7 @@ def clean_votes(
         labels: further labels that a worker could have chosen, though nobody did.
 
     Raises:
-        BadVotes: a column is missing.
+        BadVotes: a column is missing or stands twice, or holds what is no text.
     """
     frame = _with_task(frame, COLUMNS, "votes")
     codes, names, dropped = _code_columns(frame)
@@ -181,11 +181,24 @@ def _code_columns(frame: pd.DataFrame) -> tuple[dict[str, Ints], dict[str, np.nd
     alive = np.ones(len(frame), bool)
     for column in frame.columns:
         codes[column], names[column] = text_codes(frame[column])
+        _check_text(column, frame[column], names[column])
         bad = alive & (codes[column] < 0)
         if bad.any():
             dropped[f"missing_{column}"] = int(bad.sum())
             alive &= ~bad
     return codes, names, dropped
+
+
+def _check_text(column: str, values: pd.Series, names: np.ndarray) -> None:
+    """Python's text may hold halves of characters (what reading with errors="surrogateescape" leaves), which
+    no file and no frame can."""
+    if values.dtype != object:
+        return
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError as error:
+        odd = next(name for name in names if error.object[error.start] in name)
+        raise BadVotes(f"votes: the {column} {odd!a} is not Unicode text; read the file anew") from None
 
 
 def _compact(codes: Ints, names: np.ndarray) -> tuple[Ints, np.ndarray]:
