@@ -6,19 +6,27 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ingest.tables import BadTable, read_table, table_kind, write_table
-from quality.aggregation import METHODS, BadVotes, aggregate
+from quality.aggregation import METHODS, BadVotes, Result, aggregate
+from quality.aggregation.votes import ABSTAIN
+from quality.readers import Asked, Read, read_votes
+from quality.readers.record import COLUMNS
 
 RENAME = {"item": "task", "image": "task"}
 EXAMPLE = """example:
   python -m quality.aggregate votes.csv -o consensus.csv --gold gold.csv --workers workers.csv
+  python -m quality.aggregate votes.csv -o consensus.csv --pictures probs.csv
+  python -m quality.aggregate Batch_4242_batch_results.csv -o consensus.csv --answer-column category
 
 VOTES has the columns task (or item, or image), worker and label; further columns are ignored. __unsure__ and
-unsure abstain; __none__ is a class like any other. Files are CSV, .csv.gz or Parquet, by their names."""
+unsure abstain; __none__ is a class like any other; an empty cell, or NaN, is no vote. Files are CSV, .csv.gz
+or Parquet. What Label Studio (JSON, JSON-MIN), CVAT (for images 1.1) and Mechanical Turk (batch results)
+export is known by its content. Several files are read as one. What is no vote is left out and counted."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,29 +35,78 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         for target in filter(None, (args.output, args.workers, args.posteriors)):
             table_kind(target)
-        votes = read_table(args.votes, need=("task", "worker", "label"), rename=RENAME)
+        read = read_votes(args.votes, Asked(args.answer_column, _columns(args.columns)))
+        known = _known_labels(args.labels)
+        frame, unknown = _without_unknown(read.frame, known)
         gold = read_table(args.gold, need=("task", "label"), rename=RENAME) if args.gold else None
-        result = aggregate(votes, method=args.method, gold=gold)
-        write_table(_as_text(result.consensus, args.output), args.output)
-        if args.workers:
-            write_table(result.workers, args.workers)
-        if args.posteriors:
-            write_table(result.posteriors, args.posteriors)
+        pictures = (
+            read_table(args.pictures, ("task", "label", "probability"), rename=RENAME)
+            if args.pictures
+            else None
+        )
+        result = aggregate(frame, method=args.method, gold=gold, labels=known, pictures=pictures)
+        _write(result, args)
     except (BadTable, BadVotes) as error:
-        print(f"quality.aggregate: {error}", file=sys.stderr)
+        print(f"quality.aggregate: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    summary = result.summary
+    summary = _summary(result, read, unknown)
     if args.json:
         print(json.dumps(summary, ensure_ascii=False))
         return 0
     for warning in summary["warnings"]:
         print(f"quality.aggregate: warning: {warning}", file=sys.stderr)
     left_out = "".join(f", {n} left out ({reason})" for reason, n in summary["dropped"].items())
+    pictures_told = (
+        f", pictures weighing {summary['pictures']['weight']:.2f}" if "pictures" in summary else ""
+    )
     print(
-        f"{summary['tasks']} tasks settled by {summary['method']} from {summary['votes_used']} of "
-        f"{summary['votes_read']} votes{left_out} -> {args.output}"
+        f"{summary['tasks']} tasks settled by {summary['method']}{pictures_told} from "
+        f"{summary['votes_used']} of {summary['votes_read']} votes{left_out} -> {args.output}"
     )
     return 0
+
+
+def _write(result: Result, args: argparse.Namespace) -> None:
+    write_table(_as_text(result.consensus, args.output), args.output)
+    if args.workers:
+        write_table(result.workers, args.workers)
+    if args.posteriors:
+        write_table(result.posteriors, args.posteriors)
+
+
+def _summary(result: Result, read: Read, unknown: int) -> dict[str, Any]:
+    """The aggregation's summary, with what the reader left out before it."""
+    summary = dict(result.summary)
+    dropped = dict(read.dropped) | ({"unknown_label": unknown} if unknown else {})
+    for reason, number in dropped.items():
+        summary["dropped"] = summary["dropped"] | {reason: summary["dropped"].get(reason, 0) + number}
+    summary["votes_read"] += sum(dropped.values())
+    summary["format"] = read.kind
+    summary["warnings"] = [*read.warnings, *summary["warnings"]]
+    return summary
+
+
+def _columns(text: str) -> dict[str, str]:
+    """`task=A,worker=B` as a dictionary."""
+    pairs = [pair.partition("=")[::2] for pair in text.split(",") if pair.strip()]
+    for name, column in pairs:
+        if name.strip() not in COLUMNS or not column.strip():
+            raise BadTable(f"--columns: {name!r}: give task=A,worker=B,label=C (any of them)")
+    return {name.strip(): column.strip() for name, column in pairs}
+
+
+def _known_labels(path: str | None) -> list[str] | None:
+    if not path:
+        return None
+    return list(read_table(path, ("label",), rename={"id": "label", "category": "label"})["label"])
+
+
+def _without_unknown(frame: pd.DataFrame, known: list[str] | None) -> tuple[pd.DataFrame, int]:
+    """The votes for known labels (and abstentions, and empty cells, which are counted later)."""
+    if known is None:
+        return frame, 0
+    fine = frame["label"].isin([*known, *ABSTAIN, "__none__", ""])
+    return frame[fine], int((~fine).sum())
 
 
 def _as_text(consensus: pd.DataFrame, path: str) -> pd.DataFrame:
@@ -66,14 +123,22 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("votes", metavar="VOTES", help="table of task,worker,label")
+    parser.add_argument("votes", metavar="VOTES", nargs="+", help="table of task,worker,label, or an export")
     parser.add_argument(
         "-o", "--output", metavar="CONSENSUS", required=True, help="the labels: a table to write"
     )
     parser.add_argument("--method", default="auto", metavar="M", help=f"{', '.join(METHODS)} (default: auto)")
     parser.add_argument("--gold", metavar="F", help="table of task,label: answers that are known")
+    parser.add_argument(
+        "--pictures", metavar="F", help="table of task,label,probability: a classifier as one more voter"
+    )
     parser.add_argument("--workers", metavar="F", help="write each worker's skill here")
     parser.add_argument("--posteriors", metavar="F", help="write each label's probability here")
+    parser.add_argument("--labels", metavar="F", help="table of label (or id): votes for others are left out")
+    parser.add_argument("--columns", default="", metavar="task=A,...", help="what VOTES calls its columns")
+    parser.add_argument(
+        "--answer-column", default="", metavar="Q", help="the question meant, where an export has several"
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON on stdout")
     return parser
 
