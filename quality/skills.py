@@ -73,8 +73,13 @@ def peer_belief(
     own = np.exp(score[cell] - weight - top[task])
     left = np.maximum(total[task] - mass[cell] + own, 1e-300)
     belief = np.clip(own / left, 0.0, 1.0)
-    leads = mass[cell] >= 1.0
-    best = np.maximum(belief, np.where(leads, 0.0, np.minimum(1.0 / left, 1.0)))
+    order = np.lexsort((score, owner))
+    last = np.searchsorted(owner[order], np.arange(len(gold)), side="right") - 1
+    first = order[np.maximum(last, 0)]
+    second = np.where(named > 1, score[order[np.maximum(last - 1, 0)]], 0.0)
+    rival = np.where(cell == first[task], second[task], top[task])
+    rival = np.where((k > named[task]) | (named[task] > 1), np.exp(rival - top[task]), 0.0)
+    best = np.maximum(belief, np.minimum(rival / left, 1.0))
     known = gold[task] >= 0
     return np.where(known, gold[task] == label, belief), np.where(known, 1.0, best)
 

@@ -170,7 +170,7 @@ def _wait_for_one(free: TaskQuerySet, stretches: Sequence[TaskQuerySet]) -> list
 def _next_gold(part: Participation, round: Round, start: int, count: int) -> list[Task]:
     """Gold that this worker has not met, in the worker's own order (from rank `start` on, then round)."""
     gold = Task.objects.filter(round=round, gold=True).exclude(state=Task.State.WITHDRAWN)
-    gold = _unseen(gold, part.worker_id).order_by("rank", "pk")
+    gold = _unseen(gold, part.worker_id).filter(~_answered_elsewhere(part)).order_by("rank", "pk")
     turn = strategy.RANK_SPAN - start  # the position at which the order starts over at rank 0
     parts = [gold.filter(rank__lt=start, rank__gte=max(0, part.gold_cursor - turn))]
     if part.gold_cursor < turn:
@@ -182,6 +182,17 @@ def _next_gold(part: Participation, round: Round, start: int, count: int) -> lis
     if found:
         part.gold_cursor = strategy.gold_position(found[-1].rank, start) + 1
     return found
+
+
+def _answered_elsewhere(part: Participation) -> Exists:
+    """Whether the worker answered a task's image in another round: such gold would measure memory.
+
+    Two index probes for each of the image's tasks. Asked as one join, a database may walk through all that
+    the worker ever did.
+    """
+    answered = Vote.objects.filter(task=OuterRef("pk"), worker=part.worker_id, voided=False)
+    others = Task.objects.filter(image=OuterRef("image")).exclude(round=part.round_id)
+    return Exists(others.filter(Exists(answered)))
 
 
 def _unseen(tasks: TaskQuerySet, worker_id: int) -> TaskQuerySet:
