@@ -145,6 +145,9 @@ class Round(models.Model):
     audit_rate = models.FloatField(
         default=0.05, help_text="random share that gets the most votes whatever the rule"
     )
+    stopping: Any = models.JSONField(
+        default=dict, blank=True, help_text="preset: a name; category_confidence: category id -> confidence"
+    )
     batch_size = models.PositiveSmallIntegerField(default=20)
     lease_seconds = models.PositiveIntegerField(default=1800)
     price = models.DecimalField(max_digits=8, decimal_places=4, default=0, help_text="for one vote, in USD")

@@ -1,0 +1,173 @@
+"""How many votes a round still needs, with an interval: the rest of it played many times. Pure.
+
+Each play draws which of a task's two likeliest labels is true, then votes from the urns of `gain.Lead` and
+from voters like those seen so far, and stops by the rule of `stopping`. What no play knows, that the crowd
+itself was only estimated, widens the interval by MISFIT.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import gammaln
+
+from quality.gain import Lead
+from quality.risk import ALPHA, FIRST_LOOK, Floats
+
+DRAWS = 200
+MOST_PLAYED = 1500
+"""Tasks that are played; of more, a random part stands for all."""
+FEWEST_MODELS = 20
+"""Tasks with their least votes that must be there before others are taken to go alike."""
+MISFIT = 0.2
+"""Standard deviation of the logarithm of (votes it took / votes forecast), beyond what the plays scatter."""
+LEVEL = 0.9
+FARTHEST = 200
+"""Votes ahead after which a play gives up where there is no maximum."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Further votes until every task is settled or exhausted: mean, ends of the 90% interval, open tasks."""
+
+    votes: float
+    lo: float
+    hi: float
+    open_tasks: int
+
+    def priced(self, price: float) -> dict[str, float]:
+        """As `aggregate --json` prints it; `price`: of one vote."""
+        found = {"votes": round(self.votes), "lo": round(self.lo), "hi": round(self.hi)}
+        cost = {"cost": self.votes * price, "cost_lo": self.lo * price, "cost_hi": self.hi * price}
+        return {**found, **{key: round(value, 4) for key, value in cost.items()}, "tasks": self.open_tasks}
+
+
+def forecast(
+    lead: Lead,
+    given: np.ndarray,
+    least: np.ndarray,
+    most: np.ndarray,
+    wanted: Floats,
+    looks: Floats,
+    n_labels: int,
+    *,
+    is_open: np.ndarray | None = None,
+    fresh: int = 0,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Forecast:
+    """Play the rest of the round.
+
+    Args:
+        lead: of T tasks that have votes. given: their votes so far. least, most: fewest and most votes.
+        wanted: confidence that settles each.
+        looks: float64[m], how likely the voter of each vote so far looks; future voters are like them.
+        is_open: bool[T], tasks that may get more votes; None is all.
+        fresh: tasks without any vote. They are taken to go as some of the T did, drawn at random: what those
+            were given, and what they still need.
+    """
+    rng = np.random.default_rng(seed)
+    part = np.flatnonzero(is_open) if is_open is not None else np.arange(len(given))
+    n_open = len(part) + fresh
+    models = np.flatnonzero(given >= np.minimum(least, given.max(initial=1)))
+    if fresh and len(models) < FEWEST_MODELS:
+        lead, given, least, most, wanted = _with_unknown(lead, given, least, most, wanted)
+        models = np.array([len(given) - 1])
+    like = rng.choice(models, fresh) if fresh else np.zeros(0, np.int64)
+    before = float(given[like].sum())
+    part = np.concatenate([part, like])
+    if not n_open:
+        return Forecast(0.0, 0.0, 0.0, 0)
+    if n_open > MOST_PLAYED:
+        part = np.sort(rng.choice(part, MOST_PLAYED, replace=False))
+    pool = looks if len(looks) else np.array([FIRST_LOOK])
+    # Which voters come is the same luck for all tasks of a play: each draws its own crowd.
+    crowds = rng.choice(pool, (draws, 200))
+    play = _Play(_part(lead, part), given[part], least[part], most[part], wanted[part], crowds, n_labels)
+    totals = play.run(rng) * (n_open / len(part)) + before
+    totals = totals * np.exp(rng.normal(0.0, MISFIT, draws))
+    lo, hi = np.quantile(totals, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Forecast(float(totals.mean()), float(lo), float(hi), n_open)
+
+
+def _with_unknown(
+    lead: Lead, given: np.ndarray, least: np.ndarray, most: np.ndarray, wanted: Floats
+) -> tuple[Lead, np.ndarray, np.ndarray, np.ndarray, Floats]:
+    """One task more, of which nothing is known; its limits are those of most tasks."""
+    right = 0.85 * ALPHA
+    fresh = (0.5, 0.5, right, ALPHA - right, ALPHA - right, right)
+    columns = (lead.first, lead.second, lead.own, lead.other, lead.tempted, lead.rival)
+    longer = Lead(*(np.append(column, value) for column, value in zip(columns, fresh, strict=True)))
+    usual = (int(np.median(least)) if len(least) else 2, int(np.median(most)) if len(most) else 9)
+    level = float(np.median(wanted)) if len(wanted) else 0.95
+    return (
+        longer,
+        np.append(given, 0),
+        np.append(least, usual[0]),
+        np.append(most, usual[1]),
+        np.append(wanted, level),
+    )
+
+
+def _part(lead: Lead, part: np.ndarray) -> Lead:
+    columns = (lead.first, lead.second, lead.own, lead.other, lead.tempted, lead.rival)
+    return Lead(*(column[part] for column in columns))
+
+
+@dataclass
+class _Play:
+    """All plays side by side; the tasks that are still open in some play are rows of flat arrays."""
+
+    lead: Lead
+    given: np.ndarray
+    least: np.ndarray
+    most: np.ndarray
+    wanted: Floats
+    crowds: Floats
+    n_labels: int
+
+    def run(self, rng: np.random.Generator) -> Floats:
+        """float64[draws]: votes that each play took."""
+        draws, lead, n = len(self.crowds), self.lead, len(self.given)
+        task: np.ndarray = np.tile(np.arange(n), draws)
+        play: np.ndarray = np.repeat(np.arange(draws), n)
+        held = [column[task] for column in (lead.own, lead.other, lead.tempted, lead.rival)]
+        odds = np.log(np.maximum(lead.first, 1e-12) / np.maximum(lead.second, 1e-12))[task]
+        truth: np.ndarray = rng.random(len(task)) < lead.first[task]
+        votes: np.ndarray = self.given[task]
+        spent = np.zeros(draws)
+        for _ in range(FARTHEST):
+            sure = 1 / (1 + np.exp(-np.abs(odds))) >= self.wanted[task] - 1e-9
+            keep = np.flatnonzero(~(sure & (votes >= self.least[task])) & (votes < self.most[task]))
+            if not len(keep):
+                break
+            task, play, odds, truth, votes = (x[keep] for x in (task, play, odds, truth, votes))
+            held = [x[keep] for x in held]
+            spent += np.bincount(play, minlength=draws)
+            votes = votes + 1
+            odds = odds + self._vote(rng, play, truth, held)
+        return spent
+
+    def _vote(
+        self, rng: np.random.Generator, play: np.ndarray, truth: np.ndarray, held: list[Floats]
+    ) -> Floats:
+        """Draw one vote of each row, put it into the urns, and return what it adds to the odds."""
+        own, other, tempted, rival = held
+        look = self.crowds[play, rng.integers(0, self.crowds.shape[1], len(play))]
+        chance = np.where(truth, own / (own + other), tempted / (tempted + rival))
+        luck, habit = rng.random(len(play)), rng.random(len(play)) * self.n_labels
+        looked = rng.random(len(play)) < look
+        for_first = np.where(looked, luck < chance, habit < 1)
+        for_second = np.where(looked, luck >= chance, (habit >= 1) & (habit < 2))
+        gap = np.where(for_first, _rising(own, look) - _rising(tempted, look), 0.0)
+        gap += np.where(for_second, _rising(other, look) - _rising(rival, look), 0.0)
+        for urn in (own, tempted):
+            urn += np.where(for_first, look, 0.0)
+        for urn in (other, rival):
+            urn += np.where(for_second, look, 0.0)
+        return gap
+
+
+def _rising(x: Floats, n: Floats) -> Floats:
+    return gammaln(x + n) - gammaln(x)
