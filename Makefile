@@ -4,7 +4,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 export PYTHON
 
-.PHONY: help venv install install-dev demo serve test format clean
+.PHONY: help venv install install-dev demo serve test bench-quality peers format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -27,6 +27,14 @@ serve: install ## the site on http://127.0.0.1:8000 with what the demo built
 
 test: install-dev ## the whole test suite: SQLite and PostgreSQL, browser and pipeline
 	@$(PY) -m tests.suite
+
+VOTES ?= ../shared/data/votes
+
+peers: install-dev ## the tools we measure beside, in an environment of their own
+	@scripts/peers.sh
+
+bench-quality: peers ## quality beside crowd-kit and cleanlab, on the vote tables in VOTES=FOLDER
+	@OMP_NUM_THREADS=1 $(PY) -m benchmarks.quality $(VOTES) --peer .venv-peers/bin/python
 
 format: install-dev ## format the code and mend what the linter can
 	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .
