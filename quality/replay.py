@@ -19,15 +19,25 @@ import pandas as pd
 from tqdm import tqdm
 
 from ingest.tables import BadTable, read_table, table_kind, write_table
+from quality.accuracy_target import reach
 from quality.aggregation import METHODS, BadVotes, aggregate
 from quality.gain import outlook
-from quality.stopping import ASK_AGAIN, VOTES_MIN, WANTED_CONFIDENCE, decide, wanted_of, within_budget
+from quality.stopping import (
+    ASK_AGAIN,
+    VOTES_MIN,
+    WANTED_CONFIDENCE,
+    Decision,
+    decide,
+    wanted_of,
+    within_budget,
+)
 
 RENAME = {"item": "task", "image": "task"}
 EXAMPLE = """example:
   python -m quality.replay votes.csv -o result.csv --confidence 0.98 --votes-min 2 --votes-max 10 --json
   python -m quality.replay votes.csv -o result.csv --budget 2000 --confidence 1
-  python -m quality.replay votes.csv -o result.csv --category-confidence cat=0.99,dog=0.99"""
+  python -m quality.replay votes.csv -o result.csv --category-confidence cat=0.99,dog=0.99
+  python -m quality.replay votes.csv -o result.csv --expected-accuracy 0.98 --votes-max 10"""
 PART_OF_BUDGET = 8
 """Under a budget a pass spends at most this part of what is left: then the labels are judged anew."""
 
@@ -37,7 +47,8 @@ class Rule:
     """The stopping rule's settings.
 
     `budget`: votes in all, None is no limit; `category_confidence`: what is wanted of some labels instead of
-    `confidence`; `least_gain`: the price of a vote in errors, 0 is no limit.
+    `confidence`; `least_gain`: the price of a vote in errors, 0 is no limit. `expected_accuracy`: where it is
+    given, not each task must be sure, but each category right so often (`accuracy_target`).
     """
 
     confidence: float = WANTED_CONFIDENCE
@@ -46,6 +57,7 @@ class Rule:
     budget: int | None = None
     category_confidence: Mapping[str, float] = field(default_factory=dict)
     least_gain: float = 0.0
+    expected_accuracy: float | None = None
 
 
 @dataclass
@@ -56,6 +68,7 @@ class _Judged:
     wanted: np.ndarray
     step: np.ndarray
     gain: np.ndarray
+    label: np.ndarray
     table: pd.DataFrame
 
 
@@ -81,10 +94,7 @@ def replay(
     left = len(pool) if rule.budget is None else rule.budget
     with tqdm(total=len(names), desc="closed", disable=not sys.stderr.isatty()) as bar:
         while True:
-            decision = decide(
-                judged.confidence, given, rule.votes_min, rule.votes_max, judged.wanted, judged.step,
-                available=waiting - given, gain=judged.gain, least_gain=rule.least_gain,
-            )  # fmt: skip
+            decision = _decide(rule, judged, given, waiting)
             ask = np.where(decision.state == ASK_AGAIN, decision.ask, 0)
             bar.update(int((ask == 0).sum()) - bar.n)
             ask = within_budget(ask, judged.gain, _part(rule, given, left))
@@ -98,8 +108,21 @@ def replay(
 def _nothing(n: int, rule: Rule) -> _Judged:
     """Before the first vote."""
     table = pd.DataFrame(columns=["task", "label", "confidence", "votes"])
-    wanted, step = np.full(n, rule.confidence), np.ones(n, np.int64)
-    return _Judged(np.full(n, np.nan), wanted, step, np.full(n, np.nan), table)
+    wanted, step = np.full(n, _usual(rule)), np.ones(n, np.int64)
+    unknown = np.full(n, np.nan)
+    return _Judged(unknown, wanted, step, unknown.copy(), np.full(n, None, object), table)
+
+
+def _usual(rule: Rule) -> float:
+    return rule.confidence if rule.expected_accuracy is None else rule.expected_accuracy
+
+
+def _decide(rule: Rule, judged: _Judged, given: np.ndarray, waiting: np.ndarray) -> Decision:
+    more = {"available": waiting - given, "gain": judged.gain, "least_gain": rule.least_gain}
+    limits = (rule.votes_min, rule.votes_max)
+    if rule.expected_accuracy is None:
+        return decide(judged.confidence, given, *limits, judged.wanted, judged.step, **more)
+    return reach(judged.label, judged.confidence, given, judged.wanted, *limits, **more)
 
 
 def _judge(
@@ -109,12 +132,13 @@ def _judge(
     result = aggregate(seen, method=method, gold=gold, labels=labels)
     code, _, _ = result.posterior.best()
     table = result.consensus[["task", "label", "confidence", "votes"]]
-    wanted = wanted_of(table["label"].to_numpy(object), rule.confidence, rule.category_confidence)
+    wanted = wanted_of(table["label"].to_numpy(object), _usual(rule), rule.category_confidence)
     ahead = outlook(result.votes, code, wanted)
     judged = _nothing(len(names), rule)
     at = names.get_indexer(pd.Index(table["task"]))
     judged.confidence[at], judged.wanted[at] = ahead.confidence, wanted
     judged.step[at], judged.gain[at] = ahead.needed, ahead.gain
+    judged.label[at] = table["label"].to_numpy(object)
     judged.table = table
     return judged
 
@@ -162,7 +186,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         special = read_confidences(args.category_confidence) if args.category_confidence else {}
-        rule = Rule(args.confidence, args.votes_min, args.votes_max, args.budget, special, args.least_gain)
+        rule = Rule(
+            args.confidence, args.votes_min, args.votes_max, args.budget, special, args.least_gain,
+            args.expected_accuracy,
+        )  # fmt: skip
         table_kind(args.output)
         if rule.budget is not None and rule.budget < 1:
             raise ValueError("the budget must be at least one vote")
@@ -200,6 +227,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("votes", metavar="VOTES", help="table of task,worker,label in order of arrival")
     parser.add_argument("-o", "--output", metavar="RESULT", required=True, help="the table to write")
     parser.add_argument("--confidence", type=float, default=WANTED_CONFIDENCE, metavar="P")
+    parser.add_argument(
+        "--expected-accuracy", type=float, default=None, metavar="P",
+        help="instead of --confidence: vote until each category is expected to be right so often",
+    )  # fmt: skip
     parser.add_argument("--votes-min", type=int, default=VOTES_MIN, metavar="N")
     parser.add_argument("--votes-max", type=int, default=None, metavar="N")
     parser.add_argument("--budget", type=int, default=None, metavar="N", help="votes to spend in all")

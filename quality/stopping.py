@@ -58,7 +58,7 @@ def decide(
     limit = np.iinfo(np.int64).max if votes_max is None else votes_max
     most = np.broadcast_to(np.asarray(limit, np.int64), votes.shape)
     wanted = np.broadcast_to(np.asarray(wanted_confidence, float), votes.shape)
-    _check(least, most, wanted, np.asarray(step))
+    check_limits(least, most, wanted, np.asarray(step))
     if available is not None:
         most = np.minimum(most, votes + np.maximum(available, 0))
     # Confidence is rounded to 1e-6 on its way through tables: a wish of 0.95 must be met by 0.95.
@@ -98,7 +98,8 @@ def within_budget(ask: np.ndarray, gain: np.ndarray, left: int) -> np.ndarray:
     return cut
 
 
-def _check(least: np.ndarray, most: np.ndarray, wanted: np.ndarray, step: np.ndarray) -> None:
+def check_limits(least: np.ndarray, most: np.ndarray, wanted: np.ndarray, step: np.ndarray) -> None:
+    """Raises ValueError for limits that make no sense; each as in `decide`, one a task."""
     if (least < 1).any() or (step < 1).any():
         raise ValueError("a task needs at least one vote: votes_min and step must be 1 or more")
     if (most < least).any():
