@@ -16,9 +16,12 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ingest.tables import BadTable, read_table, table_kind, write_table
 
@@ -86,6 +89,70 @@ def find_issues(consensus: pd.DataFrame, probabilities: pd.DataFrame, rank_by: s
         float(joint.sum() - np.trace(joint)),
         len(given) - n,
     )
+
+
+def issues_in(path: str) -> list[tuple[str, str]]:
+    """(task, doubted label) of a table of issues, the most doubtful first; label "" where it has none.
+
+    Of a table with a column `flagged` only the rows that say true; by `rank` where it has one.
+
+    Raises:
+        BadTable: no table, no column task, an empty task, or a rank that is no number.
+    """
+    frame = read_table(path, ("task",), numbers=("rank",), rename=RENAME)
+    if frame["task"].eq("").any():
+        raise BadTable(f"{path}: row {int(frame['task'].eq('').to_numpy().argmax()) + 2} names no task")
+    if "flagged" in frame:
+        frame = frame[frame["flagged"].str.lower().eq("true")]
+    if "rank" in frame:
+        frame = frame.sort_values("rank", kind="stable")
+    label = frame["label"] if "label" in frame else pd.Series("", index=frame.index)
+    return list(zip(frame["task"], label, strict=True))
+
+
+def run_probabilities(file: Path, arm: str | None, categories: Sequence[str]) -> pd.DataFrame:
+    """`task,label,probability` of a training run: what it says of the pictures that it was *not* taught.
+
+    A run's predictions.parquet has `arm,seed,image,label,predicted,probabilities` for the test split. Of the
+    training splits' pictures those count for which a column `fold` (0 or more) says which part the model that
+    judged them had been kept from. Probabilities are means over seeds.
+
+    Args:
+        arm: whose predictions; None: `consensus`, or the only one.
+        categories: the dataset's, to name the probabilities: they stand in the order of the sorted names.
+
+    Raises:
+        ValueError: no such file, no such arm, or no out-of-fold predictions in it.
+    """
+    try:
+        frame = pq.read_table(file).to_pandas()
+    except FileNotFoundError:
+        raise BadTable(f"{file}: no such file; give the folder that training.retrain wrote") from None
+    except (OSError, pa.ArrowException) as error:
+        raise BadTable(f"{file}: not a readable table: {' '.join(str(error).split())[:150]}") from None
+    missing = [name for name in ("arm", "image", "label", "predicted", "probabilities") if name not in frame]
+    if missing:
+        raise BadTable(f"{file}: no column {', '.join(missing)}: not the predictions of a run")
+    fold = pd.to_numeric(frame["fold"], errors="coerce") if "fold" in frame else pd.Series(-1, frame.index)
+    frame = frame[fold.ge(0)]
+    if not len(frame):
+        raise BadTable(
+            f"{file}: it judges only the test split: no picture that the run was taught has an out-of-fold "
+            "prediction; python -m training.embed --probabilities makes them for quality.issues"
+        )
+    arms = sorted(set(frame["arm"]))
+    wanted = arm or ("consensus" if "consensus" in arms else arms[0] if len(arms) == 1 else "")
+    if wanted not in arms:
+        raise BadTable(f"{file}: no arm {wanted or 'is chosen'}: --arm names one of {', '.join(arms)}")
+    frame = frame[frame["arm"].eq(wanted)]
+    chance = np.stack(frame["probabilities"].map(np.asarray).to_list()).astype(float)
+    seen = sorted({*frame["label"], *frame["predicted"]})
+    names = next((sorted(n) for n in (seen, set(categories)) if len(n) == chance.shape[1]), None)
+    if names is None:
+        raise BadTable(f"{file}: {chance.shape[1]} probabilities a picture, but {len(categories)} categories")
+    wide = pd.DataFrame(chance, columns=names).groupby(frame["image"].to_numpy()).mean()
+    long = wide.rename_axis("task").reset_index().melt("task", var_name="label", value_name="probability")
+    return long.sort_values(["task", "label"], ignore_index=True)
 
 
 def _aligned(

@@ -150,6 +150,19 @@ class Consensus(models.Model):
         indexes = [models.Index(fields=["confidence", "id"], name="consensus_unsure_first")]
 
 
+class VoteRequest(models.Model):
+    """More votes for a task whose consensus looks wrong: it settles again only once they are there. Kept."""
+
+    task = models.ForeignKey(Task, models.CASCADE, related_name="vote_requests")
+    votes = models.PositiveSmallIntegerField(help_text="counted votes the task is to have before it settles")
+    label = models.CharField(max_length=100, blank=True, help_text="the consensus that was doubted")
+    origin = models.CharField(max_length=100, help_text="who doubted it: a file's or a run's name and digest")
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["task", "origin"], name="vote_request_once")]
+
+
 class WorkerAction(models.Model):
     """What a person did about a worker, and why. Append-only."""
 

@@ -20,6 +20,7 @@ from quality.aggregation import BadVotes, aggregate
 from quality.agreement import accuracy_interval
 from quality.models import Consensus, QCPass, WorkerSkill
 from quality.services.adjudication import decisions, with_decisions
+from quality.services.issues import votes_requested
 from quality.services.known import settled_references
 from quality.services.stored import (
     ABSTAIN,
@@ -129,13 +130,15 @@ def _act(
 ) -> _Asked:
     """Settle, exhaust and ask again; `given`: int64[n], counted votes of each task when they were read.
 
-    Audited tasks are settled only with the votes they were given at the start, which is the most. Gold is
+    Audited tasks are settled only with the votes they were given at the start, which is the most, and those
+    whose label is doubted only with the votes asked for then (`services.issues`). Gold is
     settled by its known answer and never asked again. A task that was exhausted settles after all where new
     evidence on the workers makes it sure; a settled one stays settled.
     """
     confidence = np.full(len(tasks), np.nan)
     confidence[np.searchsorted(tasks["id"], answers.tasks)] = answers.table["confidence"].to_numpy(float)
     least = np.where(tasks["audit"], np.minimum(tasks["wanted"], round.votes_max), round.votes_min)
+    least = np.maximum(least, votes_requested(round, tasks["id"]))
     state, ask = decide(confidence, given, least, round.votes_max, round.confidence)
     known = np.isin(tasks["id"], list(known_labels(round, tasks[tasks["gold"]])))
     by_expert = np.isin(tasks["id"], list(decided))
