@@ -67,6 +67,16 @@ def ranks_and_order(count: int, seed: int) -> tuple[list[int], list[int]]:
     return ranks, insertion
 
 
+def with_first(ranks: Sequence[int], places: Sequence[int]) -> list[int]:
+    """The same order, but for the tasks at `places`: they come before all others, in the order they had."""
+    chosen = set(places)
+    order = sorted(range(len(ranks)), key=lambda place: (place not in chosen, ranks[place]))
+    moved = [0] * len(ranks)
+    for rank, place in enumerate(order):
+        moved[place] = rank
+    return moved
+
+
 def audited(count: int, rate: float, seed: int) -> set[int]:
     """A random sample of round(rate * count) of the numbers 0 … count-1."""
     return set(random.Random(f"audit {seed}").sample(range(count), round(rate * count)))

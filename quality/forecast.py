@@ -8,6 +8,7 @@ itself was only estimated, widens the interval by MISFIT.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import gammaln
@@ -43,6 +44,13 @@ class Forecast:
         return {**found, **{key: round(value, 4) for key, value in cost.items()}, "tasks": self.open_tasks}
 
 
+class Margin(NamedTuple):
+    """Votes by which the leader of each task must lead (int64[T]), and by how many it leads now."""
+
+    wanted: np.ndarray
+    now: np.ndarray
+
+
 def forecast(
     lead: Lead,
     given: np.ndarray,
@@ -54,6 +62,7 @@ def forecast(
     *,
     is_open: np.ndarray | None = None,
     fresh: int = 0,
+    margin: Margin | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Forecast:
@@ -65,15 +74,20 @@ def forecast(
         looks: float64[m], how likely the voter of each vote so far looks; future voters are like them.
         is_open: bool[T], tasks that may get more votes; None is all.
         fresh: tasks without any vote. They are taken to go as some of the T did, drawn at random: what those
-            were given, and what they still need.
+            were given, and what they still need; not as tasks that were to have their most votes anyway.
+        margin: settle by the number of votes by which a label leads (`presets`), not by confidence.
     """
     rng = np.random.default_rng(seed)
     part = np.flatnonzero(is_open) if is_open is not None else np.arange(len(given))
     n_open = len(part) + fresh
-    models = np.flatnonzero(given >= np.minimum(least, given.max(initial=1)))
+    ruled = least < most
+    models = np.flatnonzero((given >= np.minimum(least, given.max(initial=1))) & (ruled | ~ruled.any()))
     if fresh and len(models) < FEWEST_MODELS:
         lead, given, least, most, wanted = _with_unknown(lead, given, least, most, wanted)
         models = np.array([len(given) - 1])
+        if margin is not None:
+            usual = int(np.median(margin.wanted)) if len(margin.wanted) else 1
+            margin = Margin(np.append(margin.wanted, usual), np.append(margin.now, 0))
     like = rng.choice(models, fresh) if fresh else np.zeros(0, np.int64)
     before = float(given[like].sum())
     part = np.concatenate([part, like])
@@ -84,7 +98,10 @@ def forecast(
     pool = looks if len(looks) else np.array([FIRST_LOOK])
     # Which voters come is the same luck for all tasks of a play: each draws its own crowd.
     crowds = rng.choice(pool, (draws, 200))
-    play = _Play(_part(lead, part), given[part], least[part], most[part], wanted[part], crowds, n_labels)
+    play = _Play(
+        _part(lead, part), given[part], least[part], most[part], wanted[part], crowds, n_labels,
+        None if margin is None else Margin(margin.wanted[part], margin.now[part]),
+    )  # fmt: skip
     totals = play.run(rng) * (n_open / len(part)) + before
     totals = totals * np.exp(rng.normal(0.0, MISFIT, draws))
     lo, hi = np.quantile(totals, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
@@ -126,6 +143,7 @@ class _Play:
     wanted: Floats
     crowds: Floats
     n_labels: int
+    margin: Margin | None = None
 
     def run(self, rng: np.random.Generator) -> Floats:
         """float64[draws]: votes that each play took."""
@@ -136,23 +154,30 @@ class _Play:
         odds = np.log(np.maximum(lead.first, 1e-12) / np.maximum(lead.second, 1e-12))[task]
         truth: np.ndarray = rng.random(len(task)) < lead.first[task]
         votes: np.ndarray = self.given[task]
+        ahead = np.zeros(len(task)) if self.margin is None else self.margin.now[task].astype(float)
         spent = np.zeros(draws)
         for _ in range(FARTHEST):
-            sure = 1 / (1 + np.exp(-np.abs(odds))) >= self.wanted[task] - 1e-9
+            sure = self._sure(task, odds, ahead)
             keep = np.flatnonzero(~(sure & (votes >= self.least[task])) & (votes < self.most[task]))
             if not len(keep):
                 break
-            task, play, odds, truth, votes = (x[keep] for x in (task, play, odds, truth, votes))
+            task, play, odds, ahead, truth, votes = (x[keep] for x in (task, play, odds, ahead, truth, votes))
             held = [x[keep] for x in held]
             spent += np.bincount(play, minlength=draws)
             votes = votes + 1
-            odds = odds + self._vote(rng, play, truth, held)
+            gap, side = self._vote(rng, play, truth, held)
+            odds, ahead = odds + gap, ahead + side
         return spent
+
+    def _sure(self, task: np.ndarray, odds: Floats, ahead: Floats) -> np.ndarray:
+        if self.margin is not None:
+            return np.abs(ahead) >= self.margin.wanted[task]
+        return 1 / (1 + np.exp(-np.abs(odds))) >= self.wanted[task] - 1e-9
 
     def _vote(
         self, rng: np.random.Generator, play: np.ndarray, truth: np.ndarray, held: list[Floats]
-    ) -> Floats:
-        """Draw one vote of each row, put it into the urns, and return what it adds to the odds."""
+    ) -> tuple[Floats, Floats]:
+        """Draw one vote of each row, put it into the urns; what it adds to the odds, and to the lead."""
         own, other, tempted, rival = held
         look = self.crowds[play, rng.integers(0, self.crowds.shape[1], len(play))]
         chance = np.where(truth, own / (own + other), tempted / (tempted + rival))
@@ -166,7 +191,7 @@ class _Play:
             urn += np.where(for_first, look, 0.0)
         for urn in (other, rival):
             urn += np.where(for_second, look, 0.0)
-        return gap
+        return gap, for_first.astype(float) - for_second
 
 
 def _rising(x: Floats, n: Floats) -> Floats:

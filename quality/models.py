@@ -102,6 +102,9 @@ class QCPass(models.Model):
     asked_again = models.PositiveBigIntegerField(help_text="tasks that stay unsure")
     votes_asked = models.PositiveBigIntegerField(help_text="more votes asked for them")
     mean_confidence = models.FloatField(null=True)
+    forecast: Any = models.JSONField(
+        null=True, help_text="votes still to come, with a 90% interval; see services.forecast"
+    )
     created = models.DateTimeField(auto_now_add=True)
 
     class Meta:

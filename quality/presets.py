@@ -7,13 +7,17 @@ Socher, Li, Li, Fei-Fei 2009, "ImageNet: a large-scale hierarchical image databa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy.special import gammaln
 
+IMAGENET = "imagenet"
 SAMPLE_VOTES = 10
+SAMPLE_TASKS = 20
+"""Tasks of each category in the first sample; ImageNet's paper names no number."""
 POOLED_WEIGHT = 5.0
 """Cases of agreement that stand behind "this category is like the others"."""
 
@@ -36,6 +40,8 @@ def votes_needed(
     wanted: float,
     category_of: dict[str, str] | None = None,
     sample_votes: int = SAMPLE_VOTES,
+    *,
+    special: Mapping[str, float] | None = None,
 ) -> VotesNeeded:
     """The smallest number of votes whose agreement is right often enough, category by category.
 
@@ -45,6 +51,7 @@ def votes_needed(
     Args:
         votes: `task,label`; only tasks with `sample_votes` votes and more are the sample. wanted: the share.
         category_of: task -> category (verify rounds); without, the label named is the category.
+        special: category -> the share wanted of it instead.
     """
     counts = votes.groupby(["task", "label"], sort=True).size().reset_index(name="n")
     counts["votes"] = counts.groupby("task")["n"].transform("sum")
@@ -57,6 +64,7 @@ def votes_needed(
     names, code = np.unique(category.to_numpy(str), return_inverse=True)
     n, of = counts["n"].to_numpy(float), counts["votes"].to_numpy(float)
     found = np.full(len(names), sample_votes, np.int64)
+    wish = np.array([(special or {}).get(str(name), wanted) for name in names])
     usual = sample_votes
     for k in range(sample_votes, 0, -1):
         alike = np.where(n >= k, np.exp(_ways(n, k) - _ways(of, k)), 0.0)
@@ -64,7 +72,7 @@ def votes_needed(
         pooled = (hit.sum() + 1.0) / (alike.sum() + 2.0)
         right, every = np.bincount(code, hit), np.bincount(code, alike)
         trust = (right + POOLED_WEIGHT * pooled) / (every + POOLED_WEIGHT)
-        found = np.where(trust >= wanted, k, found)
+        found = np.where(trust >= wish, k, found)
         usual = k if pooled >= wanted else usual
     by_category = dict(zip(names.tolist(), found.tolist(), strict=True))
     return VotesNeeded(by_category, usual, int(counts["task"].nunique()))

@@ -44,6 +44,8 @@ def open_round(
     seed: int = 0,
     invited: Iterable[int] | None = None,
     repeated: Mapping[Pair, Collection[int]] | None = None,
+    first: Collection[Pair] = frozenset(),
+    first_votes: int = 1,
     **settings: Any,
 ) -> Round:
     """Make a round with its tasks and open it.
@@ -57,7 +59,9 @@ def open_round(
         votes_min: votes that every task gets at first; a random `audit_rate` of them gets `votes_max`.
         invited: ids of the only workers who are given tasks; None: everyone who labels the dataset.
         repeated: for a repeat round, which workers get each task of `tasks`, and nobody else.
-        settings: other fields of Round (batch_size, lease_seconds, price, parent).
+        first: pairs of `tasks` handed out before all others (their ranks are 0 to len(first) - 1), which
+            want `first_votes` votes at first; none of them gold.
+        settings: other fields of Round (batch_size, lease_seconds, price, parent, stopping).
 
     Raises:
         ValueError: no tasks, or numbers that contradict each other.
@@ -79,7 +83,8 @@ def open_round(
     )
     try:
         Instructions.objects.create(round=round, version=1, text=instructions)
-        for chunk in _chunks(list(_task_rows(round, pairs, frozenset(gold_image_ids), seed)), CHUNK):
+        rows = _task_rows(round, pairs, frozenset(gold_image_ids), seed, frozenset(first), first_votes)
+        for chunk in _chunks(list(rows), CHUNK):
             with short_write():
                 Task.objects.bulk_create(chunk, batch_size=1_000)
         _invite(round, invited, repeated)
@@ -134,14 +139,22 @@ def _check_numbers(
 
 
 def _task_rows(
-    round: Round, pairs: Sequence[tuple[int, int | None]], gold: frozenset[int], seed: int
+    round: Round,
+    pairs: Sequence[Pair],
+    gold: frozenset[int],
+    seed: int,
+    first: frozenset[Pair],
+    first_votes: int,
 ) -> Iterator[Task]:
     ranks, insertion = strategy.ranks_and_order(len(pairs), seed)
+    if first:
+        ranks = strategy.with_first(ranks, [place for place, pair in enumerate(pairs) if pair in first])
     plain = [place for place, (image_id, _) in enumerate(pairs) if image_id not in gold]
     audited = {plain[n] for n in strategy.audited(len(plain), round.audit_rate, seed)}
     for place in insertion:
         image_id, category_id = pairs[place]
         audit = place in audited
+        at_first = first_votes if pairs[place] in first else round.votes_min
         yield Task(
             round=round,
             image_id=image_id,
@@ -149,7 +162,7 @@ def _task_rows(
             rank=ranks[place],
             gold=image_id in gold,
             audit=audit,
-            wanted=round.votes_max if audit else round.votes_min,
+            wanted=round.votes_max if audit else at_first,
             claimable=image_id not in gold,
         )
 

@@ -13,15 +13,16 @@ from django.db.models.functions import Coalesce
 
 from annotation_site.models import NO, YES, Round, Task
 from annotation_site.services.locking import short_write
-from annotation_site.services.rounds import request_votes, settle_tasks
+from annotation_site.services.rounds import reopen_tasks, request_votes, settle_tasks
 from annotation_site.services.tables import votes_table
 from ingest.models import Dataset
 from quality.aggregation import BadVotes, aggregate
 from quality.agreement import accuracy_interval
 from quality.models import Consensus, QCPass, WorkerSkill
 from quality.services.adjudication import decisions, with_decisions
-from quality.services.issues import votes_requested
+from quality.services.forecast import forecast_of, priced, vote_price
 from quality.services.known import settled_references
+from quality.services.settling import Judged, Wish, judge, numbers_of
 from quality.services.stored import (
     ABSTAIN,
     CHUNK,
@@ -34,7 +35,7 @@ from quality.services.stored import (
     write_consensus,
     write_skills,
 )
-from quality.stopping import ASK_AGAIN, EXHAUSTED, SETTLED, decide
+from quality.stopping import ASK_AGAIN, EXHAUSTED, SETTLED, Decision, within_budget
 
 FIGURES = ("method", "votes", "settled", "exhausted", "asked_again", "votes_asked", "mean_confidence")
 
@@ -58,9 +59,10 @@ class PassReport:
     tasks: int
     workers_flagged: int
     estimated_label_accuracy: dict[str, Any] | None
+    price: float
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data; counts describe the round after the pass."""
+        """Plain data; counts describe the round after the pass, `forecast` what it still takes (or None)."""
         made = self.qc_pass
         return {
             "round": made.round_id,
@@ -72,21 +74,29 @@ class PassReport:
             "asked_again": made.asked_again,
             "votes_asked": made.votes_asked,
             "mean_confidence": made.mean_confidence,
+            "forecast": made.forecast and priced(made.forecast, self.price),
             "estimated_label_accuracy": self.estimated_label_accuracy,
             "workers_flagged": self.workers_flagged,
         }
 
 
-def aggregate_round(round: Round, method: str = "auto") -> QCPass:
+def aggregate_round(round: Round, method: str = "auto", budget: int | None = None) -> QCPass:
     """Compute the round's consensus anew and decide which tasks settle and which get more votes.
 
-    A task that an expert decided has that label and is settled, whatever its votes say.
+    The stopping rule is `settling`'s; what it says depends on the counted votes, gold and the round's wishes
+    alone, never on an earlier pass: a task that was settled is open again where new evidence on the workers
+    leaves it unsure (unless the round is closed). A task that an expert decided has that label and is
+    settled, whatever its votes say.
 
     1. Read the counted votes and the tasks. Votes that arrive later wait for the next pass.
     2. Compute, outside any transaction: a pure function of the votes, gold and the round's parameters.
     3. Write Consensus and WorkerSkill rows in chunks. A pass that is killed here is repaired by the next one.
     4. Settle, exhaust, or ask for more votes, through the labelling site.
-    5. Record the pass, unless nothing has changed since the last one.
+    5. Forecast what it still takes, and record the pass, unless nothing has changed since the last one.
+
+    Args:
+        budget: at most so many votes more are asked for in this pass, where they save most errors; None: all
+            that the rule wants. Votes asked for earlier and not given yet are not part of it.
 
     Raises:
         BadVotes: the votes cannot be weighed so; or a repeat round, which is evidence on people only.
@@ -104,9 +114,12 @@ def aggregate_round(round: Round, method: str = "auto") -> QCPass:
     decided = decisions(round)
     counts = dict(zip(tasks["id"].tolist(), given.tolist(), strict=True)) if decided else {}
     answers = with_decisions(Answers.of(result, votes), decided, counts)
+    judged = judge(round, tasks, votes, result, given)
     write_consensus(round, answers)
     write_skills(round, result)
-    asked = _act(round, tasks, given, answers, decided)
+    decision = judged.decision(Wish.of(round))
+    plain = ~tasks["gold"] & (tasks["state"] != Task.State.WITHDRAWN) & ~numbers_of(tasks, decided)
+    asked = _act(round, tasks, judged, decision, plain, decided, budget)
     confidence = answers.table["confidence"]
     return _record(
         round,
@@ -115,6 +128,7 @@ def aggregate_round(round: Round, method: str = "auto") -> QCPass:
         asked_again=asked.tasks,
         votes_asked=asked.votes,
         mean_confidence=float(np.round(confidence.mean(), 6)) if len(confidence) else None,
+        forecast=forecast_of(round, judged, decision, plain, len(result.votes.labels)),
     )
 
 
@@ -126,37 +140,45 @@ class _Asked(NamedTuple):
 
 
 def _act(
-    round: Round, tasks: np.ndarray, given: np.ndarray, answers: Answers, decided: Iterable[int]
+    round: Round,
+    tasks: np.ndarray,
+    judged: Judged,
+    decision: Decision,
+    plain: np.ndarray,
+    decided: Iterable[int],
+    budget: int | None,
 ) -> _Asked:
-    """Settle, exhaust and ask again; `given`: int64[n], counted votes of each task when they were read.
+    """Settle, exhaust and ask again, as `decision` says of the `plain` tasks (bool[n]).
 
-    Audited tasks are settled only with the votes they were given at the start, which is the most, and those
-    whose label is doubted only with the votes asked for then (`services.issues`). Gold is
-    settled by its known answer and never asked again. A task that was exhausted settles after all where new
-    evidence on the workers makes it sure; a settled one stays settled.
+    Gold is settled by its known answer, gold that screens only by its votes; neither is asked again.
     """
-    confidence = np.full(len(tasks), np.nan)
-    confidence[np.searchsorted(tasks["id"], answers.tasks)] = answers.table["confidence"].to_numpy(float)
-    least = np.where(tasks["audit"], np.minimum(tasks["wanted"], round.votes_max), round.votes_min)
-    least = np.maximum(least, votes_requested(round, tasks["id"]))
-    state, ask = decide(confidence, given, least, round.votes_max, round.confidence)
-    known = np.isin(tasks["id"], list(known_labels(round, tasks[tasks["gold"]])))
-    by_expert = np.isin(tasks["id"], list(decided))
-    is_open, plain = tasks["state"] == Task.State.OPEN, ~tasks["gold"] & ~by_expert
-    unsettled = is_open | (tasks["state"] == Task.State.EXHAUSTED)
-    settled = (plain & unsettled & (state == SETTLED)) | (is_open & known) | (unsettled & by_expert)
-    exhausted = plain & is_open & (state == EXHAUSTED)
-    settle_tasks(round, tasks["id"][settled].tolist(), tasks["id"][exhausted].tolist())
+    state, held, now = decision.state, judged.held, tasks["state"]
+    standing = now != Task.State.WITHDRAWN
+    gold = standing & tasks["gold"]
+    known = numbers_of(tasks, known_labels(round, tasks[gold]))
+    free = plain & ~held
+    settled = (free & (state == SETTLED)) | (gold & (known | (state == SETTLED)))
+    settled |= standing & numbers_of(tasks, decided)
+    exhausted = free & (state == EXHAUSTED)
+    settled_now = settled & (now != Task.State.SETTLED)
+    settle_tasks(
+        round,
+        tasks["id"][settled_now].tolist(),
+        tasks["id"][exhausted & (now != Task.State.EXHAUSTED)].tolist(),
+    )
     round.refresh_from_db(fields=["state"])  # it may have been closed while the votes were weighed
     if round.state == Round.State.CLOSED:
         return _Asked(0, 0)
-    again = plain & is_open & (state == ASK_AGAIN)
-    total = given + ask
-    raised = again & (total > tasks["wanted"])
+    again = free & (state == ASK_AGAIN)
+    wanted = np.maximum(tasks["wanted"], judged.given).astype(np.int64)
+    more = np.where(again, np.maximum(judged.given + decision.ask - wanted, 0), 0)
+    more = within_budget(more, judged.gain, int(more.sum()) if budget is None else budget)
+    raised = more > 0
+    total = wanted + more
     request_votes(round, dict(zip(tasks["id"][raised].tolist(), total[raised].tolist(), strict=True)))
-    unsure = again & (given >= least)
-    waiting = np.maximum(total, tasks["wanted"]) - given
-    return _Asked(int(unsure.sum()), int(waiting[unsure].sum()))
+    reopen_tasks(round, tasks["id"][again & ~raised & (now != Task.State.OPEN)].tolist())
+    unsure = again & (judged.given >= judged.least)
+    return _Asked(int(unsure.sum()), int((total - judged.given)[unsure].sum()))
 
 
 def _record(round: Round, **figures: Any) -> QCPass:
@@ -174,7 +196,7 @@ def pass_report(qc_pass: QCPass) -> PassReport:
     """What `aggregate --json` prints about a pass."""
     round = Round.objects.get(pk=qc_pass.round_id)
     flagged = WorkerSkill.objects.filter(round=round).exclude(flags="").count()
-    return PassReport(qc_pass, round.tasks_total, flagged, estimated_accuracy(round))
+    return PassReport(qc_pass, round.tasks_total, flagged, estimated_accuracy(round), vote_price(round))
 
 
 def estimated_accuracy(round: Round) -> dict[str, Any] | None:

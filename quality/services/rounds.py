@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import random
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
+from decimal import Decimal
 from itertools import chain, islice
 from typing import Any
 
 from django.db.models import Exists, OuterRef
 
-from annotation_site.models import Round, Task
+from annotation_site.models import NONE, Round, Task
 from annotation_site.services import rounds as site_rounds
 from annotation_site.services.claims import MAX_BATCH
 from ingest.models import Candidate, Dataset, DuplicateGroup, Image
 from ingest.services.images import representatives, resolve_images
 from quality.models import Gold
+from quality.presets import SAMPLE_TASKS, SAMPLE_VOTES
 from quality.services.followups import (
     DISPUTED,
     UNSURE,
@@ -26,6 +30,7 @@ from quality.services.followups import (
     repeats_of,
     taken_up,
 )
+from quality.services.settling import Wish
 
 CHUNK = 2000
 """Rows read at a time."""
@@ -36,7 +41,7 @@ Pair = tuple[int, int | None]
 
 @dataclass(frozen=True)
 class RoundPlan:
-    """Who is asked how often. Rates and confidence are fractions, 0 to 1."""
+    """Who is asked how often. Rates and confidence are fractions, 0 to 1; `price`: of one vote, in USD."""
 
     votes_min: int = 3
     votes_max: int = 9
@@ -47,6 +52,8 @@ class RoundPlan:
     title: str = ""
     instructions: str = ""
     seed: int = 0
+    price: Decimal = Decimal(0)
+    wish: Wish = field(default_factory=Wish)
 
     def check(self) -> None:
         """Refuse numbers that make no sense.
@@ -68,10 +75,18 @@ class RoundPlan:
             raise UnusableRound(f"the batch size must be from 1 to {MAX_BATCH}; got {self.batch_size}")
         if len(self.title) > 200:
             raise UnusableRound(f"the title has at most 200 characters; got {len(self.title)}")
+        if not 0 <= self.price < 10_000:
+            raise UnusableRound(f"the price of a vote must be from 0 to 9999 USD; got {self.price}")
+        try:
+            self.wish.check(self.votes_max)
+        except ValueError as error:
+            raise UnusableRound(str(error)) from None
 
     def settings(self) -> dict[str, Any]:
         """What the site's `open_round` takes of it."""
-        return asdict(self)
+        fields = asdict(self)
+        del fields["wish"]
+        return {**fields, "stopping": self.wish.as_dict()}
 
 
 def open_labelling_round(
@@ -107,6 +122,7 @@ def open_labelling_round(
     if proposals is not None and question != Round.Question.VERIFY:
         raise UnusableRound("proposals are answered by yes or no: they need a verify round")
     _check_ready(dataset, question)
+    _check_wish(dataset, plan.wish, invited)
     gold_ids = _gold_ids(dataset, plan)
     parent = None
     if proposals is None and isinstance(images, str) and images.partition(":")[0] in (DISPUTED, UNSURE):
@@ -121,13 +137,20 @@ def open_labelling_round(
         tasks = _tasks(dataset, question, images)
     gold = iter(sorted(gold_ids))
     known = _proposals(dataset, gold) if question == Round.Question.VERIFY else ((i, None) for i in gold)
+    chosen = list(_each_once(chain(_at_least_one(tasks, question, images), known)))
+    sample: set[Pair] = set()
+    if plan.wish.preset:
+        sample = _first_sample(dataset, [pair for pair in chosen if pair[0] not in gold_ids], plan.seed)
+        plan = replace(plan, wish=replace(plan.wish, sample_below=len(sample)))
     made = site_rounds.open_round(
         dataset,
         question,
-        tasks=_each_once(chain(_at_least_one(tasks, question, images), known)),
+        tasks=chosen,
         gold_image_ids=frozenset(gold_ids),
         invited=invited,
         parent=parent,
+        first=sample,
+        first_votes=SAMPLE_VOTES,
         **plan.settings(),
     )
     keep_proposals(made, proposals or ())
@@ -163,6 +186,7 @@ def open_repeat_round(
         "votes_max": most,
         "audit_rate": 0.0,
         "gold_rate": 0.0,
+        "stopping": {},
     }
     return site_rounds.open_round(
         first.dataset, first.question, tasks=list(again), repeated=again, parent=first, **settings
@@ -191,6 +215,39 @@ def _check_ready(dataset: Dataset, question: str) -> None:
         )
     if question == Round.Question.CLASSIFY and not dataset.categories.exists():
         raise UnusableRound(f"dataset {dataset.name} has no categories to choose from")
+
+
+def _check_wish(dataset: Dataset, wish: Wish, invited: Sequence[int] | None) -> None:
+    known = set(dataset.categories.values_list("key", flat=True)) | {NONE}
+    unknown = sorted(wish.category_confidence.keys() - known)
+    if unknown:
+        raise UnusableRound(
+            f"{len(unknown)} categories with a confidence are not in dataset {dataset.name}: "
+            f"{', '.join(unknown[:3])}"
+        )
+    if wish.preset and invited is not None and len(invited) < SAMPLE_VOTES:
+        raise UnusableRound(
+            f"the preset gives its first sample {SAMPLE_VOTES} votes, but only {len(invited)} are invited"
+        )
+
+
+def _first_sample(dataset: Dataset, pairs: Sequence[Pair], seed: int) -> set[Pair]:
+    """A random SAMPLE_TASKS of each category's tasks: the one proposed, else one the image was found under.
+
+    Images that were found under no category are sampled as if they were of all categories in equal shares.
+    """
+    category_of = dict(pairs)
+    loose = iter([image_id for image_id, proposed in pairs if proposed is None])
+    category_of |= dict(_proposals(dataset, loose))
+    strata: dict[int | None, list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        strata[pair[1] if pair[1] is not None else category_of[pair[0]]].append(pair)
+    sample: set[Pair] = set()
+    for category, members in strata.items():
+        wanted = SAMPLE_TASKS * (1 if category is not None else max(1, dataset.categories.count()))
+        rng = random.Random(f"first sample {seed} {category}")
+        sample |= set(rng.sample(members, min(wanted, len(members))))
+    return sample
 
 
 def _gold_ids(dataset: Dataset, plan: RoundPlan) -> set[int]:

@@ -33,10 +33,11 @@ def read_tasks(round: Round, image_ids: Iterable[int] | None = None) -> np.ndarr
     columns = [
         ("id", np.int64), ("image", np.int64), ("category", np.int64), ("state", np.int8),
         ("gold", np.bool_), ("audit", np.bool_), ("votes", np.int32), ("wanted", np.int32),
+        ("rank", np.int64),
     ]  # fmt: skip
     every = Task.objects.filter(round=round).order_by("id")
     proposed = Coalesce("category_id", 0)
-    rows = every.values_list("id", "image_id", proposed, "state", "gold", "audit", "votes", "wanted")
+    rows = every.values_list("id", "image_id", proposed, "state", "gold", "audit", "votes", "wanted", "rank")
     if image_ids is None:
         return np.fromiter(rows.iterator(CHUNK), dtype=columns)
     parts = [list(rows.filter(image_id__in=part)) for part in slices(image_ids)]

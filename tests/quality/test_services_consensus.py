@@ -145,7 +145,7 @@ def test_disputed_tasks_get_more_votes_until_the_most():
     report = pass_report(aggregate_round(round)).as_dict()
     assert report["asked_again"] + report["settled"] == 9
     assert report["asked_again"] > 0
-    assert report["votes_asked"] == report["asked_again"]
+    assert report["votes_asked"] == 2 * report["asked_again"]  # no fewer could make anything so sure
     assert round.tasks.filter(claimable=True).count() == report["asked_again"]
     for seed in range(2, 6):
         vote_all(round, make_worker(f"more{seed}"), right_with(0.5, seed))
@@ -212,7 +212,7 @@ def test_a_task_on_which_everybody_abstains_has_no_consensus():
     aggregate_round(round)
     assert set(Consensus.objects.values_list("task__image__phash", flat=True)) == {1, 2, 3}
     silent = Task.objects.get(round=round, image__phash=0)
-    assert (silent.state, silent.wanted) == (Task.State.OPEN, 3)
+    assert (silent.state, silent.wanted) == (Task.State.OPEN, 5)
 
 
 def test_voided_votes_leave_the_consensus():

@@ -11,6 +11,8 @@ from ingest.management.base import AssayCommand, BadInput
 from ingest.models import Dataset
 from quality.aggregation import METHODS, BadVotes
 from quality.services.consensus import aggregate_round, pass_report
+from quality.services.forecast import vote_price
+from quality.services.settling import keep_least_gain
 
 
 class Command(AssayCommand):
@@ -18,22 +20,43 @@ class Command(AssayCommand):
 
     help = "Compute consensus and worker skills from the votes; settle what is sure, ask for votes elsewhere."
     example = """python manage.py aggregate clothing
-        python manage.py aggregate clothing --round 3 --method dawid_skene --json"""
+        python manage.py aggregate clothing --round 3 --method dawid_skene --json
+        python manage.py aggregate clothing --round 3 --budget 2000
+        python manage.py aggregate clothing --round 3 --error-price 0.5"""
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Dataset, round and method."""
         parser.add_argument("name", help="dataset")
         parser.add_argument("--round", type=int, help="a round's number (default: every round not closed)")
         parser.add_argument("--method", default="auto", choices=METHODS, help="(default: auto)")
+        parser.add_argument(
+            "--budget", type=int, metavar="N",
+            help="ask for at most N more votes a round in this pass, where they save most errors",
+        )  # fmt: skip
+        price = parser.add_mutually_exclusive_group()
+        price.add_argument(
+            "--least-gain", type=float, metavar="G",
+            help="from now on ask the round no further vote that saves no more than G errors (0: no limit)",
+        )  # fmt: skip
+        price.add_argument(
+            "--error-price", type=float, metavar="USD",
+            help="the same, from what a wrong label costs you: G is the price of a vote by this price",
+        )  # fmt: skip
         self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the pass over each round, oldest first."""
         rounds = _rounds(self.dataset(options["name"]), options["round"])
+        budget = options["budget"]
+        if budget is not None and budget < 0:
+            raise BadInput(f"--budget is a number of votes, 0 or more; got {budget}")
+        gains = [_least_gain(round, options) for round in rounds]
         reports = []
-        for round in rounds:
+        for round, gain in zip(rounds, gains, strict=True):
             try:
-                reports.append(pass_report(aggregate_round(round, options["method"])).as_dict())
+                if gain is not None:
+                    keep_least_gain(round, gain)
+                reports.append(pass_report(aggregate_round(round, options["method"], budget)).as_dict())
             except BadVotes as error:
                 raise BadInput(f"round {round.pk}: {error}") from None
         data = reports[0] if len(reports) == 1 else {"rounds": reports}
@@ -56,6 +79,20 @@ def _rounds(dataset: Dataset, number: int | None) -> list[Round]:
     return [round for round in every if round.state != Round.State.CLOSED] or every[-1:]
 
 
+def _least_gain(round: Round, options: dict[str, Any]) -> float | None:
+    """What the options say about this round; None: leave it as it is."""
+    gain: float | None = options["least_gain"]
+    if options["error_price"] is not None:
+        if not options["error_price"] > 0:
+            raise BadInput(f"--error-price must be above 0; got {options['error_price']:g}")
+        if not round.price:
+            raise BadInput(f"a vote in round {round.pk} has no price (open_round --price): give --least-gain")
+        gain = vote_price(round) / options["error_price"]
+    if gain is not None and not 0 <= gain < 1:
+        raise BadInput(f"a vote must save from 0 to 1 errors to be asked for; got {gain:g}")
+    return gain
+
+
 def in_words(report: dict[str, Any]) -> str:
     """One round's report for people."""
     sure = report["mean_confidence"]
@@ -65,6 +102,7 @@ def in_words(report: dict[str, Any]) -> str:
         f"{report['exhausted']} unsure at the most votes, "
         f"{report['asked_again']} asked again ({report['votes_asked']} votes)"
         + ("" if sure is None else f"; mean confidence {sure:.1%}")
+        + _outlook(report["forecast"])
     )
     accuracy = report["estimated_label_accuracy"]
     if accuracy:
@@ -74,3 +112,13 @@ def in_words(report: dict[str, Any]) -> str:
         )
     flagged = report["workers_flagged"]
     return words + (f"; {flagged} workers flagged" if flagged else "")
+
+
+def _outlook(forecast: dict[str, Any] | None) -> str:
+    """What it still takes."""
+    if not forecast or not forecast["tasks"]:
+        return ""
+    words = f"; about {forecast['votes']} more votes to finish ({forecast['lo']} to {forecast['hi']}"
+    if forecast["cost"]:
+        words += f", ${forecast['cost']:.2f}: ${forecast['cost_lo']:.2f} to ${forecast['cost_hi']:.2f}"
+    return words + ")"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from annotation_site.models import Round
 from ingest.management.base import AssayCommand, BadInput
 from ingest.models import Dataset
 from ingest.tables import read_table
+from quality.presets import IMAGENET, SAMPLE_VOTES
+from quality.replay import read_confidences
 from quality.services.followups import DISPUTED, UNSURE, UnusableRound, eligible_workers, read_proposals
 from quality.services.rounds import (
     EVERY,
@@ -21,6 +24,10 @@ from quality.services.rounds import (
     open_repeat_round,
     round_summary,
 )
+from quality.services.settling import Wish
+
+PRESET_VOTES_MIN = 2
+"""Under the preset the number of agreeing votes is the rule; the least is low, to leave it room."""
 
 
 class Command(AssayCommand):
@@ -31,6 +38,8 @@ class Command(AssayCommand):
         python manage.py open_round clothing --question verify --images unlabelled --json
         python manage.py open_round clothing --question classify --images disputed --min-skill 0.8
         python manage.py open_round clothing --question verify --proposals model.csv
+        python manage.py open_round clothing --question classify --category-confidence coat=0.99,hat=0.9
+        python manage.py open_round clothing --question verify --preset imagenet --price 0.01
         python manage.py open_round clothing --repeat 1 --share 0.05"""
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -38,11 +47,16 @@ class Command(AssayCommand):
         plan = RoundPlan()
         parser.add_argument("name", help="dataset")
         parser.add_argument("--question", choices=Round.Question.values, help="(not with --repeat)")
-        parser.add_argument("--votes-min", type=int, default=plan.votes_min, help="votes every image gets")
         parser.add_argument(
-            "--votes-max", type=int, default=plan.votes_max, help="votes an image gets at most"
-        )
+            "--votes-min", type=int,
+            help=f"votes every image gets (default: {plan.votes_min}; {PRESET_VOTES_MIN} with --preset)",
+        )  # fmt: skip
+        parser.add_argument(
+            "--votes-max", type=int,
+            help=f"votes an image gets at most (default: {plan.votes_max}; {SAMPLE_VOTES} with --preset)",
+        )  # fmt: skip
         parser.add_argument("--confidence", type=float, default=plan.confidence, help="settle when this sure")
+        self._add_stopping(parser)
         parser.add_argument(
             "--gold-rate",
             type=float,
@@ -65,6 +79,29 @@ class Command(AssayCommand):
         self._add_follow_up(parser)
         self.add_json(parser)
 
+    def _add_stopping(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--category-confidence", metavar="FILE|ID=P,...",
+            help="settle these categories at another confidence; a table has columns category,confidence",
+        )  # fmt: skip
+        parser.add_argument(
+            "--expected-accuracy", type=float, metavar="P",
+            help="instead of --confidence: stop in each category once its labels are expected to be right so "
+            "often; votes go where they save most errors",
+        )  # fmt: skip
+        parser.add_argument(
+            "--preset", choices=[IMAGENET],
+            help=f"as ImageNet did: a first sample of each category gets {SAMPLE_VOTES} votes and tells how "
+            "many agreeing votes its other images need for --confidence",
+        )  # fmt: skip
+        parser.add_argument(
+            "--least-gain", type=float, default=0.0, metavar="G",
+            help="ask no further vote that is expected to save no more than G errors (default: 0)",
+        )  # fmt: skip
+        parser.add_argument(
+            "--price", default="0", metavar="USD", help="of one vote, for forecasts and the release's cost"
+        )
+
     def _add_follow_up(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--min-skill", type=float, metavar="S", help="only workers surely this often right"
@@ -86,9 +123,10 @@ class Command(AssayCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Check, open, say what was made."""
         dataset = self.dataset(options["name"])
+        least, most = _votes(options)
         plan = RoundPlan(
-            votes_min=options["votes_min"],
-            votes_max=options["votes_max"],
+            votes_min=least,
+            votes_max=most,
             confidence=options["confidence"],
             gold_rate=options["gold_rate"],
             audit_rate=options["audit"],
@@ -96,6 +134,8 @@ class Command(AssayCommand):
             title=options["title"],
             instructions=_text(options["instructions"]),
             seed=options["seed"],
+            price=_price(options["price"]),
+            wish=_wish(options),
         )
         try:
             made = _open(dataset, plan, options)
@@ -106,6 +146,37 @@ class Command(AssayCommand):
         if summary["workers"] is not None:
             words += f", for {summary['workers']} workers"
         self.report(options, summary, words)
+
+
+def _votes(options: dict[str, Any]) -> tuple[int, int]:
+    """The least and the most votes; the usual ones are the preset's where there is one."""
+    plan = RoundPlan()
+    usual = (PRESET_VOTES_MIN, SAMPLE_VOTES) if options["preset"] else (plan.votes_min, plan.votes_max)
+    told = (options["votes_min"], options["votes_max"])
+    least, most = (b if a is None else a for a, b in zip(told, usual, strict=True))
+    return least, most
+
+
+def _price(text: str) -> Decimal:
+    try:
+        return Decimal(text).quantize(Decimal("0.0001"))
+    except InvalidOperation:
+        raise BadInput(f"--price is a number of USD; got {text!r}") from None
+
+
+def _wish(options: dict[str, Any]) -> Wish:
+    special: dict[str, float] = {}
+    if options["category_confidence"]:
+        try:
+            special = read_confidences(options["category_confidence"])
+        except ValueError as error:
+            raise BadInput(str(error)) from None
+    return Wish(
+        category_confidence=special,
+        expected_accuracy=options["expected_accuracy"],
+        least_gain=options["least_gain"],
+        preset=options["preset"] or "",
+    )
 
 
 def _open(dataset: Dataset, plan: RoundPlan, options: dict[str, Any]) -> Round:
@@ -119,6 +190,11 @@ def _open(dataset: Dataset, plan: RoundPlan, options: dict[str, Any]) -> Round:
             raise BadInput(f"dataset {dataset.name} has no round {options['repeat']}")
         if options["question"] or options["proposals"] or options["images"] != EVERY:
             raise BadInput("a repeat asks what its round asked: leave out --question, --images, --proposals")
+        if plan.wish != Wish():
+            raise BadInput(
+                "a repeat measures people and settles nothing: leave out --preset, --category-confidence, "
+                "--expected-accuracy, --least-gain"
+            )
         return open_repeat_round(first, options["share"], plan=plan, invited=invited)
     if not options["question"]:
         raise BadInput("--question classify or --question verify is needed (or --repeat ROUND)")

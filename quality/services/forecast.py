@@ -1,0 +1,107 @@
+"""How many votes a round still takes and what they cost: `quality.forecast` over a pass, and what came of it.
+
+A forecast counts votes on the round's ordinary tasks. Gold is given out on top, in its share, and is paid
+for: the cost has it in. Each pass keeps its forecast (`QCPass.forecast`), so that it can be checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from annotation_site.models import Round
+from quality.forecast import Margin, forecast
+from quality.models import QCPass
+from quality.services.settling import Judged, Wish
+from quality.stopping import ASK_AGAIN, Decision
+
+
+def forecast_of(
+    round: Round, judged: Judged, decision: Decision, plain: np.ndarray, n_labels: int
+) -> dict[str, int] | None:
+    """`votes`, `lo`, `hi` (90% interval) still to come, `tasks` that wait for them, `given` so far.
+
+    None where none can be made: for a closed round, before the preset's sample is there, and where a whole
+    category stops at once (`--expected-accuracy`).
+    """
+    wish = Wish.of(round)
+    if round.state == Round.State.CLOSED or wish.expected_accuracy is not None or judged.held.any():
+        return None
+    is_open = plain & (decision.state == ASK_AGAIN)
+    voted = judged.voted
+    most = judged.most
+    if judged.available is not None:
+        most = np.minimum(most, judged.given + np.maximum(judged.available, 0))
+    new = is_open & (judged.given == 0)
+    sure_to_come = new & (judged.least >= most)  # audited ones get all their votes
+    margin = judged.margin
+    found = forecast(
+        judged.ahead.lead,
+        judged.given[voted],
+        judged.least[voted],
+        most[voted],
+        judged.wanted[voted],
+        judged.ahead.risk.weight,
+        n_labels,
+        is_open=is_open[voted],
+        fresh=int((new & ~sure_to_come).sum()),
+        margin=None if margin is None else Margin(margin.wanted[voted], margin.now[voted]),
+    )
+    certain = int(most[sure_to_come].sum())
+    return {
+        "votes": _whole(found.votes) + certain,
+        "lo": _whole(found.lo) + certain,
+        "hi": _whole(found.hi) + certain,
+        "tasks": int(is_open.sum()),
+        "given": int(judged.given[plain].sum()),
+    }
+
+
+def _whole(votes: float) -> int:
+    return int(np.round(votes))
+
+
+def vote_price(round: Round) -> float:
+    """What a vote on an ordinary task costs, the gold that is given out with it included."""
+    return float(round.price) / (1.0 - round.gold_rate)
+
+
+def priced(kept: dict[str, int], price: float) -> dict[str, float]:
+    """A kept forecast with `cost`, `cost_lo`, `cost_hi`; `price`: of a vote (`vote_price`)."""
+    ends = {"cost": kept["votes"], "cost_lo": kept["lo"], "cost_hi": kept["hi"]}
+    return {**kept, **{name: round(votes * price, 4) for name, votes in ends.items()}}
+
+
+class Outcome(NamedTuple):
+    """An earlier pass's forecast of the votes in all, and what it took (None: the round goes on)."""
+
+    number: int
+    lo: int
+    hi: int
+    took: int | None
+
+    @property
+    def held(self) -> bool | None:
+        """Whether it took as many as the interval says."""
+        return None if self.took is None else self.lo <= self.took <= self.hi
+
+
+def outcomes(passes: Sequence[QCPass]) -> list[Outcome]:
+    """What earlier passes foretold beside what it took, once nothing waits for votes any more; oldest first.
+
+    Only the first forecast for each number of votes, and none that was made when nothing was open.
+    """
+    told = [made for made in sorted(passes, key=lambda p: p.number) if made.forecast]
+    if not told:
+        return []
+    last: dict[str, Any] = told[-1].forecast
+    took = last["given"] if last["tasks"] == 0 else None
+    rows: dict[int, Outcome] = {}
+    for made in told:
+        kept = made.forecast
+        if kept["tasks"]:
+            given = kept["given"]
+            rows.setdefault(given, Outcome(made.number, given + kept["lo"], given + kept["hi"], took))
+    return list(rows.values())
