@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from quality.alarm import FEWEST_VOTES
 from quality.copying import Copies, find_copies
 from quality.pace import Pace, even_paced, quick
 from quality.peers import Ballots
-from quality.spam import CONSTANT_SHARE, FALSE_ALARM, FEWEST_VOTES, Blindness, weigh_blindness
+from quality.spam import CONSTANT_SHARE, Blindness, weigh_blindness
 
 SUSPECT = 0.05
 """Whoever is among the fastest is flagged at this false-alarm rate of `random`: a tenth are that fast, so
@@ -44,7 +45,7 @@ def find_flags(names: Sequence[str], ballots: Ballots, pace: Pace | None = None)
     blind = weigh_blindness(ballots)
     enough = blind.n >= FEWEST_VOTES
     found: list[tuple[int, str, str]] = []
-    for w in np.flatnonzero(enough & (blind.evidence >= -np.log(FALSE_ALARM))).tolist():
+    for w in np.flatnonzero(blind.evidence >= blind.line).tolist():
         given = max(int(blind.given[w]), 1)
         slug = "constant" if blind.times[w] >= CONSTANT_SHARE * given else "random"
         found.append((int(w), slug, _constant(blind, w) if slug == "constant" else _random(blind, w)))
