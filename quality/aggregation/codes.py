@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from scipy import sparse
 
 Ints = np.ndarray
@@ -18,20 +20,45 @@ def text_codes(column: pd.Series) -> tuple[Ints, np.ndarray]:
         missing = pd.isna(column).to_numpy()
         written = [None if gap else as_text(value) for value, gap in zip(column, missing, strict=True)]
         column = pd.Series(written, dtype=object)
+    codes, values = _distinct(column)
+    if values.dtype.kind in "iu":
+        order = _as_text_order(values)
+        ordered = pa.array(values[order]).cast(pa.string()).to_numpy(zero_copy_only=False)
+    else:
+        texts = [as_text(value) for value in values.tolist()]
+        order = _sorted_texts(texts)
+        ordered = np.array([texts[i] for i in order.tolist()], dtype=object)
+    recode = np.full(len(values) + 1, -1, np.int64)
+    recode[order] = np.arange(len(order))
+    return recode[codes], ordered
+
+
+def _distinct(column: pd.Series) -> tuple[Ints, np.ndarray]:
+    """Codes into the distinct values (whole numbers or objects), -1 where there is none."""
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iu" and len(column):
+        whole = column.to_numpy()
+        low, high = whole.min(), whole.max()
+        if int(high) - int(low) < 4 * len(whole):
+            # Numbers close together need no hash table.
+            place = (whole - low if whole.itemsize == 8 else whole.astype(np.int64) - low).astype(np.int64)
+            used = np.zeros(int(high) - int(low) + 1, bool)
+            used[place] = True
+            return (np.cumsum(used) - 1)[place], np.flatnonzero(used).astype(whole.dtype) + low
     codes, values = pd.factorize(column, use_na_sentinel=True)
     if pd.api.types.is_integer_dtype(values.dtype):
         unsigned = pd.api.types.is_unsigned_integer_dtype(values.dtype)
-        whole = np.asarray(values, dtype=np.uint64 if unsigned else np.int64)
-        order = _as_text_order(whole)
-        ordered = [str(value) for value in whole[order].tolist()]
-    else:
-        texts = [as_text(value) for value in values]
-        filled = (i for i, text in enumerate(texts) if text)
-        order = np.array(sorted(filled, key=lambda i: texts[i]), dtype=np.int64)
-        ordered = [texts[i] for i in order]
-    recode = np.full(len(values) + 1, -1, np.int64)
-    recode[order] = np.arange(len(order))
-    return recode[codes], np.array(ordered, dtype=object)
+        return codes, np.asarray(values, dtype=np.uint64 if unsigned else np.int64)
+    return codes, np.asarray(values, dtype=object)
+
+
+def _sorted_texts(texts: list[str]) -> Ints:
+    """Where the texts that are not blank stand, in the order of the texts."""
+    try:
+        # By bytes of UTF-8, which is the order of characters.
+        order = pc.sort_indices(pa.array(texts, pa.large_string())).to_numpy().astype(np.int64)
+    except UnicodeEncodeError:
+        order = np.array(sorted(range(len(texts)), key=texts.__getitem__), dtype=np.int64)
+    return order[texts.count("") :]
 
 
 def _as_text_order(values: Ints) -> Ints:

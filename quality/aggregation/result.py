@@ -38,15 +38,15 @@ class Result:
         """`task,label,confidence,votes,method,tie`, sorted by task; one row per task that had a vote."""
         votes = self.votes
         label, confidence, tie = self.posterior.best()
-        names = np.append(votes.labels, "").astype(object)
-        columns = (votes.tasks, names[label], np.round(confidence, 6), votes.given, self.fit.method, tie)
+        names = _taken(np.append(votes.labels, "").astype(object), label)
+        columns = (votes.tasks, names, np.round(confidence, 6), votes.given, self.fit.method, tie)
         return pd.DataFrame(dict(zip(CONSENSUS, columns, strict=True)))
 
     @cached_property
     def posteriors(self) -> pd.DataFrame:
         """`task,label,probability`, sorted; probabilities in steps of 1e-6 that sum to 1 per task."""
         task, label, probability = self.posterior.listed()
-        columns = (self.votes.tasks[task], self.votes.labels[label], probability)
+        columns = (_taken(self.votes.tasks, task), _taken(self.votes.labels, label), probability)
         return pd.DataFrame(dict(zip(POSTERIORS, columns, strict=True)))
 
     @cached_property
@@ -87,3 +87,8 @@ class Result:
         code, names = text_codes(frame["worker"])
         known = pd.Index(self.votes.workers, dtype=object)
         return np.append(known.get_indexer(pd.Index(names, dtype=object)), -1)[code]
+
+
+def _taken(names: np.ndarray, at: np.ndarray) -> pd.api.extensions.ExtensionArray | np.ndarray:
+    """names[at], as pandas holds text: each name becomes pandas' text once, not once a row."""
+    return pd.Series(names).array.take(at)

@@ -178,8 +178,8 @@ def test_dense_dawid_skene_is_the_slow_one(seed, monkeypatch):
     np.testing.assert_allclose(whole.table, slow.table, atol=1e-9)
     wanted = [[slow.evidence(t, k) for k in range(slow.k)] for t in range(len(votes.tasks))]
     np.testing.assert_allclose(whole.total, wanted, atol=1e-7)
-    for name in ("BLOCK", "VOTES_AT_ONCE"):
-        monkeypatch.setattr(dawid_skene, name, 20)
+    monkeypatch.setattr(dawid_skene, "BLOCK", 20)
+    monkeypatch.setattr(dawid_skene, "SMALLEST_LOG", 0.0)
     pieces = fit_dawid_skene(votes, max_iterations=4, tolerance=0.0).blind
     np.testing.assert_allclose(pieces.table, whole.table, atol=1e-12)
     np.testing.assert_allclose(pieces.total, whole.total, atol=1e-9)
