@@ -22,6 +22,7 @@ CURATOR_PAGES = {
     "round": "/d/clothing/rounds/1",
     "review": "/d/clothing/review/",
     "workers": "/d/clothing/workers/",
+    "quality": "/d/clothing/quality/",
     "releases": "/d/clothing/releases/",
     "release": "/d/clothing/releases/1.0.0",
     "run": "/d/clothing/runs/1",
