@@ -28,13 +28,13 @@ serve: install ## the site on http://127.0.0.1:8000 with what the demo built
 test: install-dev ## the whole test suite: SQLite and PostgreSQL, browser and pipeline
 	@$(PY) -m tests.suite
 
-VOTES ?= ../shared/data/votes
+DATA ?= ../shared/data
 
 peers: install-dev ## the tools we measure beside, in an environment of their own
 	@scripts/peers.sh
 
-bench-quality: peers ## quality beside crowd-kit and cleanlab, on the vote tables in VOTES=FOLDER
-	@OMP_NUM_THREADS=1 $(PY) -m benchmarks.quality $(VOTES) --peer .venv-peers/bin/python
+bench-quality: peers ## quality beside crowd-kit and cleanlab, on the vote tables in DATA=FOLDER
+	@$(PY) -m benchmarks.quality $(DATA) --peer .venv-peers/bin/python
 
 format: install-dev ## format the code and mend what the linter can
 	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .

@@ -1,6 +1,6 @@
 """How right the consensus is, how honest its confidence, what gold adds: beside crowd-kit, on real crowds.
 
-usage: python -m benchmarks.quality_accuracy VOTES_DIR [--peer PYTHON_WITH_CROWD_KIT]
+usage: python -m benchmarks.quality_accuracy VOTES_DIR [--peer PYTHON_WITH_CROWD_KIT] [--quick]
 
 Assay's methods see votes only, never the truth; their settings are the same on every set.
 """
@@ -8,6 +8,7 @@ Assay's methods see votes only, never the truth; their settings are the same on 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,10 +36,10 @@ def calibration_error(right: np.ndarray, confidence: np.ndarray) -> float:
     return float(sum(abs(right[b].mean() - confidence[b].mean()) * len(b) for b in bins) / len(order))
 
 
-def with_gold(votes: pd.DataFrame, truth: pd.Series) -> float:
+def with_gold(votes: pd.DataFrame, truth: pd.Series, draws: int) -> float:
     """Mean accuracy on the rest, over a few draws of GOLD gold tasks."""
     found = []
-    for draw in range(DRAWS):
+    for draw in range(draws):
         known = truth.sample(GOLD, random_state=draw)
         gold = pd.DataFrame({"task": known.index, "label": known.to_numpy()})
         found.append(scored(votes, truth, "auto", gold)[0].mean())
@@ -55,23 +56,26 @@ def below_majority(votes: pd.DataFrame, truth: pd.Series, right: np.ndarray) -> 
     return bool(np.quantile(gap[draws].mean(axis=1), 0.025) > 0)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print a row a set, and the means."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("votes", type=Path)
     parser.add_argument("--peer", help="a Python that has crowd-kit 1.4.2")
-    args = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="few methods and draws, to see that it runs")
+    args = parser.parse_args(argv)
+    methods = ("auto", "majority") if args.quick else METHODS
     rows = {}
     for name, votes, truth in sets_in(args.votes):
         row: dict[str, object] = {"tasks": len(truth), "majority*": majority_accuracy(votes, truth)}
-        for method in METHODS:
+        for method in methods:
             right, confidence = scored(votes, truth, method)
             row[method] = right.mean()
             if method == "auto":
                 row |= {"stated": confidence.mean(), "ece": calibration_error(right, confidence)}
                 row["below"] = below_majority(votes, truth, right)
-        row["gold20"] = with_gold(votes, truth)
+        row["gold20"] = with_gold(votes, truth, 1 if args.quick else DRAWS)
         if args.peer:
             for method, found in crowd_kit(args.peer, votes, truth).items():
                 row[f"ck.{method}"] = found[0] if found else np.nan
@@ -83,7 +87,8 @@ def main() -> None:
         f"\nmeans over the {len(finished)} sets that every method finished (majority*: ties drawn at random)"
     )
     print((100 * finished.drop(columns=["tasks", "below"]).mean()).round(2).to_string())
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -36,9 +36,7 @@ print(json.dumps({task: [label, float(p)] for task, label, p in
 """
 
 
-def judged(
-    votes: pd.DataFrame, truth: pd.Series, gold: pd.DataFrame | None = None
-) -> dict[str, float | bool]:
+def judged(votes: pd.DataFrame, truth: pd.Series, gold: pd.DataFrame | None = None) -> dict[str, float]:
     """Accuracy, what was stated, calibration error, and whether the interval held; on tasks not gold."""
     result = aggregate(votes, gold=gold)
     asked = truth if gold is None else truth.drop(gold["task"])
@@ -50,7 +48,7 @@ def judged(
         "accuracy": right.mean(),
         "stated": confidence.mean(),
         "ece": calibration_error(right, confidence),
-        "held": interval["lo"] <= right.mean() <= interval["hi"],
+        "held": float(interval["lo"] <= right.mean() <= interval["hi"]),
         "width": interval["hi"] - interval["lo"],
     }
 
