@@ -2,8 +2,9 @@
 
     python -m benchmarks.quality DATA [--peer PYTHON] [--quick] [--only NAME,NAME]
 
-DATA has votes/NAME/votes.csv and truth.csv, and for `pictures` the folders that it names. Each runs in a process of its own, so that one's memory is not another's. What they print is kept under
-benchmarks/results/ (not in git); benchmarks/README.md has the figures.
+DATA has votes/NAME/votes.csv and truth.csv, and for `pictures` the folders that it names. Each runs in a
+process of its own, so that one's memory is not another's. What they print is kept under benchmarks/results/
+(not in git); benchmarks/README.md has the figures.
 """
 
 from __future__ import annotations
