@@ -52,14 +52,13 @@ BLOCK = 50_000
 
 @dataclass(frozen=True)
 class _Design:
-    """Which (worker, label) pairs occur, sorted: `worker`, `label` int64[U]; `of_vote` int64[n].
+    """Which (worker, label) pairs occur, sorted: `worker`, `label` int64[U].
 
-    The matrices hold 0 and 1: T x U, runs of its rows, W x U, K x U.
+    The matrices hold 0 and 1: T x U, runs of its rows (views), W x U, K x U.
     """
 
     worker: np.ndarray
     label: np.ndarray
-    of_vote: np.ndarray
     votes_by_task: sparse.csr_matrix
     blocks: list[tuple[slice, sparse.csr_matrix]]
     pairs_by_worker: sparse.csr_matrix
@@ -113,12 +112,12 @@ def _design(votes: Votes) -> _Design:
     blocks = []
     for rows in _runs(len(votes.tasks), BLOCK // k):
         mine = slice(start[rows.start], start[rows.stop])
-        begin = start[rows.start : rows.stop + 1] - mine.start
-        blocks.append((rows, _rows_of_ones(by_task.indices[mine], begin, u)))
+        part = by_task.data[mine], by_task.indices[mine], start[rows.start : rows.stop + 1] - mine.start
+        blocks.append((rows, sparse.csr_matrix(part, shape=(rows.stop - rows.start, u))))
     every = np.arange(u)
     by_worker = sparse.csr_matrix((np.ones(u), (worker, every)), shape=(len(votes.workers), u))
     by_label = sparse.csr_matrix((np.ones(u), (label, every)), shape=(k, u))
-    return _Design(worker, label, of_vote, by_task, blocks, by_worker, by_label)
+    return _Design(worker, label, by_task, blocks, by_worker, by_label)
 
 
 def _rows_of_ones(columns: np.ndarray, start: np.ndarray, width: int) -> sparse.csr_matrix:
