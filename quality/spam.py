@@ -32,8 +32,8 @@ from scipy.stats import beta
 from quality.alarm import BLIND, FEWEST_VOTES, late_line, lines
 from quality.peers import Ballots, Floats, Forecast, Ints, foresee
 
-LEAST_ATTENTION = 0.2
-ATTENTION = np.linspace(LEAST_ATTENTION, 1.0, 17)
+LEAST_ATTENTION = 0.25
+ATTENTION = np.linspace(LEAST_ATTENTION, 1.0, 16)
 RATIO_BINS = np.linspace(np.log(1e-3), np.log(1e3), 48)
 SPREAD_EVENLY = (0.03, 0.1, 0.3)
 PASSES = 3

@@ -5,14 +5,16 @@ import pandas as pd
 import pytest
 
 from quality.aggregation import aggregate
+from quality.alarm import DUE, FEWEST_VOTES, late_line, lines
 from quality.flags import Flag
+from quality.peers import Ballots, foresee
 from quality.policy import Action, propose
 
 SLUGS = ["random", "constant", "copying", "too_fast", "even_pace"]
 
 
 def campaign(
-    seed: int, labels: int = 6, workers: int = 40, votes: int = 60, per_task: int = 5
+    seed: int, labels: int = 6, workers: int = 40, votes: int = 60, per_task: int = 5, lowest: float = 0.55
 ) -> pd.DataFrame:
     """Honest workers, from experts to sloppy; a third of the images is hard for everyone, and misleads."""
     rng = np.random.default_rng(seed)
@@ -22,7 +24,7 @@ def campaign(
     truth = rng.integers(0, labels, task.max() + 1)
     decoy = (truth + 1 + rng.integers(0, labels - 1, len(truth))) % labels
     hard = np.where(rng.random(len(truth)) < 1 / 3, rng.uniform(0.3, 1, len(truth)), 0.05)
-    skill = rng.uniform(0.55, 0.98, workers)
+    skill = rng.uniform(lowest, 0.98, workers)
     right = rng.random(len(task)) < 1 / labels + (skill[worker] - 1 / labels) * (1 - hard[task])
     elsewhere = np.where(rng.random(len(task)) < 0.5, decoy[task], rng.integers(0, labels, len(task)))
     frame = pd.DataFrame({"task": task, "worker": worker, "label": np.where(right, truth[task], elsewhere)})
@@ -43,24 +45,51 @@ def flags_of(frame: pd.DataFrame, **more) -> dict[str, set[str]]:
     return found
 
 
-@pytest.mark.parametrize("labels", [2, 6, 100])
-def test_a_fifth_of_spammers_is_found_by_their_40th_vote_8_of_them_gold(labels):
+def with_blind_fifth(frame: pd.DataFrame, labels: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Of 40 workers, 4 answer uniformly (odd names) and 4 always the same (even names)."""
+    frame = frame.copy()
+    for w in range(8):
+        mine = (frame["worker"] == str(w)).to_numpy()
+        blind = rng.integers(0, labels, mine.sum()) if w % 2 else np.full(mine.sum(), w % labels)
+        frame.loc[mine, "label"] = blind.astype(str)
+    return frame
+
+
+def hits(labels: int, crowds: int, **more) -> tuple[float, float]:
+    """Share of uniform and of constant workers found by their 40th vote, 8 of them gold."""
     rng = np.random.default_rng(labels)
-    hits, planted = 0, 0
-    for seed in range(3):
-        frame = campaign(seed, labels, votes=40)
-        for w in range(8):
-            mine = (frame["worker"] == str(w)).to_numpy()
-            blind = rng.integers(0, labels, mine.sum()) if w % 2 else np.full(mine.sum(), w % labels)
-            frame.loc[mine, "label"] = blind.astype(str)
+    found = {"random": 0, "constant": 0}
+    for seed in range(crowds):
+        frame = with_blind_fifth(campaign(seed, labels, votes=40, **more), labels, rng)
         gold = frame[frame["worker"].isin([str(w) for w in range(8)])].groupby("worker").head(8)
-        found = flags_of(frame, gold=gold.assign(label=gold["truth"])[["task", "label"]].drop_duplicates())
-        expected = {str(w): {"random" if w % 2 else "constant"} for w in range(8)}
-        planted += len(expected)
-        hits += sum(found.get(w, set()) == kind for w, kind in expected.items())
-        assert len(set(found) - set(expected)) <= 1
-    # Two labels carry little: a uniform answer is half right.
-    assert hits >= (0.5 if labels == 2 else 0.9) * planted
+        gold = gold.assign(label=gold["truth"])[["task", "label"]].drop_duplicates()
+        told = flags_of(frame, gold=gold)
+        for w in range(8):
+            kind = "random" if w % 2 else "constant"
+            found[kind] += told.get(str(w)) == {kind}
+        assert len(set(told) - {str(w) for w in range(8)}) <= 1
+    return found["random"] / (4 * crowds), found["constant"] / (4 * crowds)
+
+
+@pytest.mark.parametrize("labels", [6, 100])
+def test_a_fifth_of_spammers_is_found_by_their_40th_vote_8_of_them_gold(labels):
+    uniform, constant = hits(labels, 5)
+    assert (uniform + constant) / 2 >= 0.9
+    assert uniform >= 0.85
+
+
+def test_of_two_labels_as_much_is_found_as_answers_can_tell():
+    """A uniform answer is half right, and some honest workers hardly more.
+
+    Who knew every skill, how hard pictures are (not which), 8 gold answers and 4 other votes on each further
+    task would find 0.24 of the uniform answerers where the honest are right in 55% and more of the votes on
+    easy pictures, 0.76 where in 75% and more, by a line at 1 / 0.016 (Wald's); with a single look and 2%
+    false alarms 0.61 and 0.95. Here all of that is learned from 40 workers' 40 votes.
+    """
+    for lowest, least in ((0.55, 0.2), (0.75, 0.5)):
+        uniform, constant = hits(2, 6, lowest=lowest)
+        assert uniform >= least
+        assert constant >= 0.95
 
 
 @pytest.mark.parametrize("labels", [2, 6])
@@ -70,7 +99,7 @@ def test_honest_workers_are_hardly_ever_flagged_looking_again_and_again(labels):
         frame = campaign(100 + seed, labels, votes=120)
         nth = frame.groupby("worker").cumcount() + 1
         flagged: set[str] = set()
-        for votes in (10, 15, 20, 30, 45, 70, 120):
+        for votes in (10, 20, 39, 40, 41, 70, 120):
             flagged |= set(flags_of(frame[nth <= votes]))
         ever, people = ever + len(flagged), people + 40
     assert ever <= 0.02 * people
@@ -145,3 +174,36 @@ def test_a_policy_proposes_and_steps_up():
     assert [p.action for p in again] == [Action.VOID, Action.RETRAIN]
     assert propose(flags, {"a": ["suspend", "void"]})[0].action == Action.VOID
     assert propose([Flag("c", "unheard_of", "?")])[0].action == Action.WARN
+
+
+def ballots_of(frame: pd.DataFrame) -> Ballots:
+    codes = [pd.factorize(frame[column], sort=True)[0] for column in ("task", "worker", "label")]
+    sizes = [int(code.max()) + 1 for code in codes]
+    return Ballots(*codes, np.full(sizes[0], -1), *sizes[1:])
+
+
+def test_the_line_falls_at_the_40th_vote_and_is_out_of_reach_on_too_few():
+    drawn = lines(np.array([FEWEST_VOTES - 1, FEWEST_VOTES, DUE - 1, DUE, 10 * DUE]), 3.0)
+    assert drawn.tolist() == [np.inf, -np.log(0.003), -np.log(0.003), 3.0, 3.0]
+
+
+@pytest.mark.parametrize("labels", [2, 6])
+def test_the_line_keeps_the_false_alarms_whatever_the_evidence_is_worth(labels):
+    """Evidence that says little lets actors cross late or never: the line must rise, up to the early one."""
+    ballots = ballots_of(campaign(1, labels))
+    forecast, worth = foresee(ballots), np.ones(ballots.n_workers)
+
+    def growing(rate):
+        return lambda played, _: rate * np.bincount(played.worker, minlength=played.n_workers)
+
+    strong, some, none = (late_line(ballots, forecast, worth, growing(rate)) for rate in (0.5, 0.08, 0.0))
+    assert strong == pytest.approx(np.log(10))  # everyone crosses early, at no cost: the least odds decide
+    assert none >= -np.log(0.02) - 1e-9
+    assert strong <= some <= none + 0.1
+
+
+def test_the_line_does_not_hang_on_names_or_order():
+    frame = campaign(2, 4)
+    other = frame.sample(frac=1, random_state=3)
+    told = [aggregate(f, "majority", gold=None).flags for f in (frame, other)]
+    assert told[0] == told[1]
