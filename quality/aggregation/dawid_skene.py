@@ -80,14 +80,13 @@ def fit_dawid_skene(votes: Votes, max_iterations: int = 60, tolerance: float = 3
         return fit_sparse(votes, max_iterations, tolerance)
     design = _design(votes)
     table = _shares(votes)
-    counts = _counts(votes, design, table)
-    skill, likelihood = np.zeros(len(votes.workers)), np.zeros_like(counts)
+    skill, likelihood = np.zeros(len(votes.workers)), np.zeros((len(design.label), table.shape[1]))
     moved, passes = np.inf, 0
     while moved > tolerance and passes < max_iterations:
+        counts = _counts(votes, design, table)
         skill, likelihood = _m_step(design, counts, votes.per_worker)
         prior = shrunken_shares(votes, _class_sums(votes, table))
         moved = _e_step(design, likelihood, prior, table)
-        counts = _counts(votes, design, table)
         passes += 1
     total, unit = _evidence(votes, design, likelihood, table)
     blind = DensePosterior(table, total, unit)
@@ -99,7 +98,7 @@ def _shares(votes: Votes) -> np.ndarray:
     n_tasks, k = len(votes.tasks), len(votes.labels)
     share = np.repeat(1.0 / np.maximum(votes.per_task, 1), votes.per_task)
     table = np.bincount(votes.task * k + votes.label, weights=share, minlength=n_tasks * k)
-    table = table.reshape(n_tasks, k)
+    table = table.astype(float, copy=False).reshape(n_tasks, k)  # numpy counts nothing in whole numbers
     table[votes.per_task == 0] = 1.0 / max(k, 1)
     return table
 

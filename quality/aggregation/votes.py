@@ -122,8 +122,7 @@ def clean_votes(
         good = (task >= 0) & (worker >= 0) & (label >= 0)
         task, worker, label = task[good], worker[good], label[good]
 
-    order = stable_order(worker, len(names["worker"]))
-    order = order[stable_order(task[order], len(names["task"]))]
+    order = _by_task_and_worker(task, worker, len(names["task"]), len(names["worker"]))
     task, worker, label = task[order], worker[order], label[order]
     last = np.ones(len(task), bool)
     last[:-1] = (task[1:] != task[:-1]) | (worker[1:] != worker[:-1])
@@ -158,6 +157,15 @@ def clean_votes(
         tasks, workers, all_labels, task, worker, label, given, worker_given, gold_code,
         len(frame), int((~evidence).sum()), dropped, tuple(notes),
     )  # fmt: skip
+
+
+def _by_task_and_worker(task: Ints, worker: Ints, tasks: int, workers: int) -> Ints:
+    """The order by task, then worker, then row."""
+    if (task[1:] >= task[:-1]).all():
+        # Sorting what is nearly sorted already is faster than counting.
+        return np.argsort(task * workers + worker, kind="stable")
+    order = stable_order(worker, workers)
+    return order[stable_order(task[order], tasks)]
 
 
 def _with_task(frame: pd.DataFrame, need: tuple[str, ...], what: str) -> pd.DataFrame:
