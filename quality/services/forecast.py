@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from annotation_site.models import Round
-from quality.forecast import Margin, forecast
+from quality.forecast import Margin, forecast, room_of
 from quality.models import QCPass
 from quality.services.settling import Judged, Wish
 from quality.stopping import ASK_AGAIN, Decision
@@ -45,6 +45,7 @@ def forecast_of(
         judged.wanted[voted],
         judged.ahead.risk.weight,
         n_labels,
+        room_of(judged.ahead.risk),
         is_open=is_open[voted],
         fresh=int((new & ~sure_to_come).sum()),
         margin=None if margin is None else Margin(margin.wanted[voted], margin.now[voted]),
