@@ -95,10 +95,9 @@ def fit_dawid_skene(votes: Votes, max_iterations: int = 60, tolerance: float = 3
 
 def _shares(votes: Votes) -> np.ndarray:
     """Each label's share of its task's votes: float64[T, K]; alike where there is no vote."""
-    n_tasks, k = len(votes.tasks), len(votes.labels)
-    share = np.repeat(1.0 / np.maximum(votes.per_task, 1), votes.per_task)
-    table = np.bincount(votes.task * k + votes.label, weights=share, minlength=n_tasks * k)
-    table = table.astype(float, copy=False).reshape(n_tasks, k)  # numpy counts nothing in whole numbers
+    start, k = np.r_[0, np.cumsum(votes.per_task)], len(votes.labels)
+    table = _rows_of_ones(votes.label, start, k).toarray()
+    table *= (1.0 / np.maximum(votes.per_task, 1))[:, None]
     table[votes.per_task == 0] = 1.0 / max(k, 1)
     return table
 
