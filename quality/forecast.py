@@ -110,8 +110,10 @@ def forecast(
         _part(lead, part), given[part], least[part], most[part], wanted[part], crowds, n_labels, room[part],
         None if margin is None else Margin(margin.wanted[part], margin.now[part]),
     )  # fmt: skip
-    totals = play.run(rng) * (n_open / len(part)) * np.exp(rng.normal(*MISFIT, draws))
-    totals = totals + before + rng.exponential(REOPENED * (len(given) - n_open + fresh), draws)
+    owed = float(np.maximum(least[part] - given[part], 0).sum())  # whatever is still unknown
+    beyond = np.maximum(play.run(rng) - owed, 0.0) * np.exp(rng.normal(*MISFIT, draws))
+    totals = (owed + beyond) * (n_open / len(part)) + before
+    totals = totals + rng.exponential(REOPENED * (len(given) - n_open + fresh), draws)
     lo, hi = np.quantile(totals, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Forecast(float(totals.mean()), float(lo), float(hi), n_open)
 

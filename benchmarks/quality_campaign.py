@@ -1,0 +1,99 @@
+"""A whole campaign through the real services: adaptive stopping against a fixed number of votes by majority.
+
+usage: python -m benchmarks.quality_campaign [--quick] [--tasks N] [--rounds N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+
+FIXED = (3, 5, 7, 9)
+
+
+def set_up(folder: str) -> None:
+    """Point this process at an empty SQLite database of its own."""
+    os.environ.pop("DATABASE_URL", None)
+    os.environ["ASSAY_DATA"] = folder
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "annotation_site.settings")
+    import django
+    from django.core.management import call_command
+
+    django.setup()
+    call_command("migrate", verbosity=0)
+
+
+def compare(tasks: int, spammers: float, confidence: float, fixed: Sequence[int]) -> None:
+    """One crowd: the adaptive round, and rounds of a fixed number of votes by the same people."""
+    from benchmarks.campaign import make_dataset, make_workers, run
+    from benchmarks.people import People
+    from quality.services.rounds import RoundPlan
+
+    people = People.simulate(11, tasks, 60, spammers=spammers)
+    name = f"crowd-{round(100 * spammers)}-{round(1000 * confidence)}"
+    dataset, workers = make_dataset(name, people), make_workers(name, people)
+    start = time.process_time()
+    plan = RoundPlan(votes_min=2, votes_max=12, confidence=confidence, audit_rate=0.0)
+    made = run(dataset, people, workers, plan)
+    seconds = time.process_time() - start
+    held = made.forecast_held()
+    print(
+        f"{spammers:8.0%}  settle at {confidence:5.1%}   {made.votes_per_task:6.2f}  {made.error:7.2%}   "
+        f"{len(made.passes)} passes, {sum(held)} of {len(held)} forecasts held, {seconds:.0f} s"
+    )
+    for k in fixed:
+        plan = RoundPlan(votes_min=k, votes_max=k, confidence=0.5, audit_rate=0.0)
+        made = run(dataset, people, workers, plan, "majority")
+        print(f"{spammers:8.0%}  majority of {k:2}       {made.votes_per_task:6.2f}  {made.error:7.2%}")
+
+
+def forecasts(rounds: int, tasks: int) -> None:
+    """Many small rounds: how often a forecast's interval holds what the round took."""
+    from benchmarks.campaign import make_dataset, make_workers, run
+    from benchmarks.people import People
+    from quality.services.rounds import RoundPlan
+
+    first, every, all_first = 0, list[bool](), 0
+    for number in range(rounds):
+        people = People.simulate(
+            100 + number, tasks, 25, spammers=0.2 * (number % 2), skill=0.85 + 0.03 * (number % 5)
+        )
+        name = f"round-{number}"
+        dataset, workers = make_dataset(name, people), make_workers(name, people)
+        plan = RoundPlan(
+            votes_min=2 + number % 2, votes_max=8, confidence=0.9 + 0.02 * (number % 4), audit_rate=0.0
+        )
+        held = run(dataset, people, workers, plan, seed=number).forecast_held()
+        every += held
+        if held:
+            first, all_first = first + held[0], all_first + 1
+    print(
+        f"forecasts: {first} of {all_first} first ones held what it took, {sum(every)} of {len(every)} in all"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="a small form, to see that it runs")
+    parser.add_argument("--tasks", type=int, default=1500)
+    parser.add_argument("--rounds", type=int, default=30, help="small rounds, to check forecasts")
+    args = parser.parse_args(argv)
+    tasks, rounds, fixed = (150, 2, (3,)) if args.quick else (args.tasks, args.rounds, FIXED)
+    with tempfile.TemporaryDirectory() as folder:
+        set_up(folder)
+        print("spammers  rule                votes/task   error")
+        for spammers in (0.0, 0.2):
+            for confidence in (0.95,) if args.quick else (0.95, 0.98):
+                compare(tasks, spammers, confidence, fixed if confidence == 0.95 else ())
+        forecasts(rounds, 150)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
