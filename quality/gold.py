@@ -19,6 +19,10 @@ MOST_CELLS = 20_000_000
 FEWEST_ANSWERS = 16
 """Answers on an item before a change can be seen; as many as FEWEST_SIDE before and after."""
 FEWEST_SIDE = 5
+FIRST_VOTES = 4
+"""Practice is told in steps: two from here to three times as many votes, two more to seven times, …"""
+FEWEST_PLAIN = 50
+"""Answers on other pictures from which the gain by a step of practice is read."""
 
 
 def choose_settled(candidates: pd.DataFrame, wanted: int, seed: int = 0) -> pd.DataFrame:
@@ -78,11 +82,12 @@ ALL_GOLD = "*"
 def leaks(frame: pd.DataFrame, alarm: float = LEAK_ALARM) -> list[Leak]:
     """Gold that everyone suddenly knows: answers get right (or fast) from some moment on.
 
-    For each item, and for all gold together, each answer is compared with what its worker usually does
-    (share right on other gold and agreement with consensus elsewhere; own median time), and with the item's
-    own mean. The largest standardised rise between any two parts of the sequence is held against the same
-    for shuffled sequences (a permutation test of a change point: Antoch & Hušková 2001), so the false-alarm
-    rate needs no model: without a change every order is equally likely. Items are corrected by Holm (1979).
+    For each item, and for all gold together, each answer is compared with what its worker usually does, at
+    this point of practice (share right on other gold and agreement with consensus elsewhere; time taken), and
+    with the item's own mean. The largest standardised rise between any two parts of the sequence is held
+    against the same for shuffled sequences (a permutation test of a change point: Antoch & Hušková 2001), so
+    the false-alarm rate needs no further model: without a change every order is equally likely. Items are
+    corrected by Holm (1979).
 
     Args:
         frame: votes in the order given: `task,worker,right` (1, 0, or NaN where nothing is known), `gold`
@@ -96,7 +101,7 @@ def leaks(frame: pd.DataFrame, alarm: float = LEAK_ALARM) -> list[Leak]:
     gold = rows[rows["gold"].astype(bool) & rows["right"].notna()]
     if not len(gold):
         return []
-    surprise = gold["right"].astype(float) - _usual(rows, gold)
+    surprise = _beyond_practice(rows, gold, rows["right"].astype(float))
     faster = _faster(rows, gold)
     series: list[tuple[str, str, np.ndarray, pd.Series]] = []
     for task, part in [*gold.groupby("task", sort=True), (ALL_GOLD, gold)]:
@@ -115,25 +120,37 @@ def leaks(frame: pd.DataFrame, alarm: float = LEAK_ALARM) -> list[Leak]:
     return found
 
 
-def _usual(rows: pd.DataFrame, gold: pd.DataFrame) -> pd.Series:
-    """How often each gold answer's worker is right elsewhere, drawn to the crowd's mean by four votes."""
-    told = rows[rows["right"].notna()]
-    mean = float(told["right"].mean())
-    total = told.groupby("worker")["right"].agg(["sum", "count"])
-    own = gold["right"].astype(float)
-    others = total.reindex(gold["worker"]).set_axis(gold.index)
-    return (others["sum"] - own + 4 * mean) / (others["count"] - 1 + 4)
+def _beyond_practice(rows: pd.DataFrame, gold: pd.DataFrame, value: pd.Series) -> pd.Series:
+    """What a gold answer has above what its worker usually has, and has after so much practice.
+
+    People get better and faster with every picture, and a crowd that starts together does so together: no
+    leak. How much is seen in the answers that are no gold, or, where these are too few, in all other gold.
+    """
+    told = pd.DataFrame({"value": value, "worker": rows["worker"]})
+    before = rows.groupby("worker").cumcount()
+    told["practice"] = (2 * np.log2(before / FIRST_VOTES + 1)).astype(np.int64)
+    told["gold"] = rows["gold"].astype(bool)
+    told = told[value.notna()]
+    total = told.groupby("worker")["value"].agg(["sum", "count"]).reindex(told["worker"]).set_axis(told.index)
+    mean = float(told["value"].mean())
+    own = told["value"]
+    told["rest"] = own - (total["sum"] - own + 4 * mean) / (total["count"] - 1 + 4)
+    plain = told[~told["gold"]].groupby("practice")["rest"].agg(["mean", "count"])
+    mine = told.loc[gold.index.intersection(told.index)]
+    curve = plain["mean"].where(plain["count"] >= FEWEST_PLAIN).reindex(mine["practice"]).set_axis(mine.index)
+    others = mine.groupby("practice")["rest"].agg(["sum", "count"]).reindex(mine["practice"])
+    others = others.set_axis(mine.index)
+    among_gold = (others["sum"] - mine["rest"]) / (others["count"] - 1).clip(lower=1)
+    return (mine["rest"] - curve.fillna(among_gold)).reindex(gold.index)
 
 
 def _faster(rows: pd.DataFrame, gold: pd.DataFrame) -> pd.Series | None:
-    """How much faster than the worker's own median each gold answer came, in log seconds."""
+    """How much faster than usual each gold answer came, in log seconds."""
     if "seconds" not in rows.columns:
         return None
     seconds = pd.to_numeric(rows["seconds"], errors="coerce")
     log = np.log(seconds.where(seconds > 0))
-    if log[gold.index].isna().all():
-        return None
-    return log.groupby(rows["worker"]).transform("median")[gold.index] - log[gold.index]
+    return None if log[gold.index].isna().all() else _beyond_practice(rows, gold, -log)
 
 
 def _rise(series: np.ndarray, seed: int) -> tuple[float, int]:
