@@ -17,7 +17,7 @@ import pandas as pd
 from quality.aggregation.accuracy import estimated_accuracy
 from quality.aggregation.auto import fit_auto
 from quality.aggregation.dawid_skene import fit_dawid_skene
-from quality.aggregation.dependence import likeness
+from quality.aggregation.dependence import likeness, usual_likeness
 from quality.aggregation.glad import fit_glad
 from quality.aggregation.mace import fit_mace
 from quality.aggregation.majority import fit_majority
@@ -81,10 +81,11 @@ def aggregate(
     posterior = fit.blind.tempered(alike).clamped(votes)
     summary = _summary(votes, fit, alike)
     known = votes.gold >= 0
-    untold = (
-        _FITS[method](replace(votes, gold=np.full_like(votes.gold, -1))).blind if known.any() else fit.blind
+    plain = replace(votes, gold=np.full_like(votes.gold, -1))
+    untold = _FITS[method](plain).blind if known.any() else fit.blind
+    summary["label_accuracy"] = estimated_accuracy(
+        votes, posterior, untold.tempered(usual_likeness(len(votes.labels))), fit.foreseen_right
     )
-    summary["label_accuracy"] = estimated_accuracy(votes, posterior, untold)
     return Result(votes, fit, posterior, summary, frame)
 
 

@@ -23,26 +23,30 @@ SHARES = np.linspace(0.0, 1.0, 4001)
 LEVEL = 0.95
 
 
-def estimated_accuracy(votes: Votes, posterior: Posterior, untold: Posterior) -> dict[str, Any] | None:
+def estimated_accuracy(
+    votes: Votes, posterior: Posterior, untold: Posterior, foreseen: int | None = None
+) -> dict[str, Any] | None:
     """Share of right labels among the tasks that are not gold, with a 95% interval; None without such tasks.
 
-    Bayes on a grid: prior, the stated accuracy with the scatter of other crowds; evidence, how many gold
-    labels the same method finds when it is not told them. The interval is that of these very tasks' accuracy:
-    the chance of a small set is in it. It holds as far as gold is a random sample of the tasks.
+    Bayes on a grid: prior, the accuracy stated without any gold with the scatter of other crowds; evidence,
+    how many gold labels the same method finds when it is not told them. The interval is that of these very
+    tasks' accuracy: the chance of a small set is in it. It holds as far as gold is a random sample.
 
     Args:
         posterior: what is handed out. untold: what the method says without gold.
+        foreseen: gold labels that the method finds when it is told other gold only; None: count how many
+            it finds without any.
     """
     known = votes.gold >= 0
     plain = ~known
     if not plain.any() or not len(votes.labels):
         return None
     n = int(plain.sum())
-    stated = float(posterior.best()[1][plain].mean())
-    centre = logit(np.clip(stated, 0.5 / (n + 1), 1 - 0.5 / (n + 1)))
+    stated, alone = (float(one.best()[1][plain].mean()) for one in (posterior, untold))
+    centre = logit(np.clip(alone, 0.5 / (n + 1), 1 - 0.5 / (n + 1)))
     weight = -0.5 * ((ODDS - centre) / SPREAD) ** 2
     asked = known & (votes.per_task > 0)
-    right = int((untold.best()[0] == votes.gold)[asked].sum())
+    right = int((untold.best()[0] == votes.gold)[asked].sum()) if foreseen is None else foreseen
     share = expit(ODDS)
     weight = weight + right * np.log(share) + (int(asked.sum()) - right) * np.log1p(-share)
     weight = np.exp(weight - weight.max())

@@ -7,7 +7,8 @@ to one half of every task's votes and must foresee the other half, as a crowd wh
 would give it. The mixture of the three that foresees best (stacking: Yao, Vehtari, Simpson, Gelman 2018,
 Bayesian Analysis 13(3)) is the mixture of their posteriors that is returned. A model that has talked itself
 into something tells the other half badly, and gets little weight. Gold, where there is some, is foreseen
-likewise by models that were not told it, and counts as what it is: the truth, not one more opinion. A fourth
+likewise by models that were not told it, and counts as what it is: the truth, not one more opinion; it also
+tells how sure the mixture may be (`calibration`). A fourth
 model then joins, which starts from gold instead of the votes (`gold_seeded`): where most of a crowd share a
 mistake, only that one can know.
 
@@ -23,6 +24,7 @@ from dataclasses import replace
 import numpy as np
 from scipy import sparse
 
+from quality.aggregation.calibration import Calibration, calibrate
 from quality.aggregation.dawid_skene import fit_dawid_skene, fits_in_memory
 from quality.aggregation.dependence import FEWEST_GOLD, OF_MORE, OF_TWO, likeness
 from quality.aggregation.gold_seeded import can_seed, fit_gold_seeded
@@ -56,7 +58,8 @@ def fit_auto(votes: Votes) -> Fit:
     alike = [likeness(votes, fit, model) for fit, model in zip(fits, MODELS, strict=True)]
     tables = [_opinion(votes, fit, value) for fit, value in zip(fits, alike, strict=True)]
     weight = _weights(_foreseen_votes(votes), EVENLY * np.ones(len(MODELS)))
-    known = np.flatnonzero((votes.gold >= 0) & (votes.per_task > 0))
+    known, surety = np.flatnonzero((votes.gold >= 0) & (votes.per_task > 0)), Calibration()
+    right: int | None = None
     if len(known) >= FEWEST_GOLD:
         models = list(zip(MODELS, alike, strict=True))
         behind = GOLD_EVENLY * weight
@@ -66,8 +69,13 @@ def fit_auto(votes: Votes) -> Fit:
             tables.append(_opinion(votes, fits[-1], alike[-1]))
             models.append((fit_gold_seeded, alike[-1]))
             behind = np.append(behind, behind.sum())
-        weight = _weights(_foreseen_gold(votes, known, models), behind)
-    blind = DensePosterior(sum(w * table for w, table in zip(weight, tables, strict=True)))
+        foreseen = _foreseen_gold(votes, known, models)
+        truth = votes.gold[known]
+        weight = _weights(foreseen[np.arange(len(known)), :, truth], behind)
+        mixed = np.einsum("gmk,m->gk", foreseen, weight)
+        surety, right = calibrate(mixed, truth), int((mixed.argmax(axis=1) == truth).sum())
+    table = sum(w * table for w, table in zip(weight, tables, strict=True))
+    blind = DensePosterior(surety.applied(np.asarray(table)))
     labels = np.array([table.argmax(axis=1) for table in tables])
     return Fit(
         "auto",
@@ -79,8 +87,10 @@ def fit_auto(votes: Votes) -> Fit:
         {
             "likeness": float(np.mean(alike[1:])),
             "disagreement": float((labels != labels[0]).any(axis=0).mean()),
+            "surety": {"power": round(surety.power, 3), "slip": surety.slip},
             "weights": {fit.method: round(float(w), 3) for fit, w in zip(fits, weight, strict=True)},
         },
+        right,
     )
 
 
@@ -162,15 +172,14 @@ def _of_rest(votes: Votes, train: Votes, rest: np.ndarray, fit: Fit, alike: floa
 
 
 def _foreseen_gold(votes: Votes, known: np.ndarray, models: list[tuple[Model, float]]) -> np.ndarray:
-    """float64[g, M]: the probability that each model, told the other gold, gave to each gold label."""
-    foreseen = np.empty((len(known), len(models)))
+    """float64[g, M, K]: what each model, told the other gold, says of each gold task."""
+    foreseen = np.empty((len(known), len(models), len(votes.labels)))
     for asked in _folds(len(known), 5 if len(votes.task) <= MANY else 2):
         gold = votes.gold.copy()
         gold[known[asked]] = -1
         told = replace(votes, gold=gold)
         for place, (model, value) in enumerate(models):
-            table = _opinion(told, model(told), value)
-            foreseen[asked, place] = table[known[asked], votes.gold[known[asked]]]
+            foreseen[asked, place] = _opinion(told, model(told), value)[known[asked]]
     return foreseen
 
 

@@ -233,7 +233,8 @@ class DensePosterior:
 @dataclass(frozen=True)
 class Fit:
     """A fitted model: the posterior with gold clamped, what the same model says of gold tasks when it is not
-    told (`blind`), each worker's share of right votes as the model sees it, and how the fitting ended."""
+    told (`blind`), each worker's share of right votes as the model sees it, and how the fitting ended.
+    `foreseen_right`: gold labels that it found when it was told other gold only, where that was tried."""
 
     method: str
     posterior: Posterior
@@ -242,6 +243,7 @@ class Fit:
     iterations: int
     converged: bool
     notes: dict[str, object] = field(default_factory=dict)
+    foreseen_right: int | None = None
 
 
 def vote_posterior(votes: Votes, weight: Floats, prior: Floats) -> SparsePosterior:
