@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-LEAST_CONFIDENCE = 0.98
+LEAST_CONFIDENCE = 0.95
+"""Honest posteriors of small crowds hardly pass this: five who agree on everything leave 0.97."""
 THIRDS = ("easy", "middle", "hard")
 LEAK_ALARM = 0.01
 """Probability that a look at gold that has not leaked names anything at all (Holm over the items)."""

@@ -127,6 +127,19 @@ class Record:
     votes: int = 0
     confusion: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
+    @classmethod
+    def kept(cls, skill: float, lo: float, hi: float, votes: int) -> Record:
+        """The record with this skill (0 to 1) after so many votes whose 95% interval is as wide as this one.
+
+        By bisection over what the votes are worth together: at most one each, beside the prior.
+        """
+        few, many = 0.1, PRIOR_VOTES + votes
+        for _ in range(40):
+            middle = (few + many) / 2
+            ends = cls(skill * middle, (1 - skill) * middle).interval()
+            few, many = (middle, many) if ends[1] - ends[0] > hi - lo else (few, middle)
+        return cls(skill * many, (1 - skill) * many, votes)
+
     @property
     def skill(self) -> float:
         """Posterior mean of the share of right votes."""

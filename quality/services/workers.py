@@ -20,7 +20,7 @@ from quality.flags import Flag
 from quality.models import Consensus, WorkerAction, WorkerSkill
 from quality.policy import USUAL, Policy, Proposal, propose
 from quality.services.consensus import aggregate_round
-from quality.skills import PRIOR_VOTES, Record, update
+from quality.skills import Record, update
 
 MOST_NEW = 5_000
 """Votes since the last pass that are looked at; a pass is due long before."""
@@ -55,7 +55,7 @@ def current_record(worker: Worker, round: Round) -> tuple[Record, int]:
     Votes on tasks that have no consensus yet, and abstentions, say nothing of skill.
     """
     kept = WorkerSkill.objects.filter(round=round, worker=worker).first()
-    record = _record_of(kept) if kept else Record()
+    record = Record.kept(kept.skill, kept.lo, kept.hi, kept.votes) if kept else Record()
     held = Vote.objects.counted().filter(worker=worker, task__round=round).order_by("pk")
     seen = kept.votes if kept else 0
     new = list(held.select_related("category")[seen : seen + MOST_NEW])
@@ -66,13 +66,6 @@ def current_record(worker: Worker, round: Round) -> tuple[Record, int]:
         told = {} if vote.label in (UNSURE, VERIFY_UNSURE) else belief.get(vote.task_id, {})
         record = update(record, vote.label, told, labels)
     return record, len(new)
-
-
-def _record_of(kept: WorkerSkill) -> Record:
-    """The Beta posterior that has the kept mean and a 95% interval as wide as the kept one."""
-    spread = max((kept.hi - kept.lo) / (2 * 1.96), 1e-4)
-    n = max(kept.skill * (1 - kept.skill) / spread**2 - 1, PRIOR_VOTES)
-    return Record(kept.skill * n, (1 - kept.skill) * n, kept.votes)
 
 
 def review(worker: Worker, dataset: Dataset) -> list[Review]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quality.gold import ALL_GOLD, FEWEST_ANSWERS, THIRDS, choose_settled, leaks
+from quality.gold import ALL_GOLD, FEWEST_ANSWERS, LEAST_CONFIDENCE, THIRDS, choose_settled, leaks
 
 
 def settled(images: int, seed: int = 0, labels: str = "abc", sure: float = 0.99) -> pd.DataFrame:
@@ -47,10 +47,10 @@ def test_choosing_is_deterministic_sure_and_never_too_many(images, wanted, seed)
     chosen = choose_settled(rows, wanted, seed)
     again = choose_settled(rows.sample(frac=1, random_state=1, ignore_index=True), wanted, seed)
     pd.testing.assert_frame_equal(chosen, again)
-    sure = int((rows["confidence"] >= 0.98).sum())
+    sure = int((rows["confidence"] >= LEAST_CONFIDENCE).sum())
     assert len(chosen) == max(min(wanted, sure), 0)
     assert chosen["image"].is_unique
-    assert (chosen["confidence"] >= 0.98).all()
+    assert (chosen["confidence"] >= LEAST_CONFIDENCE).all()
 
 
 def test_another_seed_takes_other_images():

@@ -74,3 +74,14 @@ def test_skills_of_a_crowd_are_near_the_truth_and_intervals_cover_it():
     assert (told["skill"] - true.reindex(told.index)).abs().max() < 0.05
     inside = (told["lo"] <= true.reindex(told.index)) & (true.reindex(told.index) <= told["hi"])
     assert inside.mean() > 0.9
+
+
+@pytest.mark.parametrize(("right", "votes"), [(0, 0), (20, 20), (7, 10), (400, 500), (2, 60)])
+def test_a_kept_record_goes_on_where_the_pass_left_it(right, votes):
+    skill, lo, hi = (float(x[0]) for x in skill_intervals(np.array([float(right)]), np.array([float(votes)])))
+    record = Record.kept(skill, lo, hi, votes)
+    assert record.skill == pytest.approx(skill)
+    assert record.interval() == pytest.approx((lo, hi), abs=1e-3)
+    assert record.right + record.wrong == pytest.approx(votes + 4, rel=0.02)
+    assert Record.kept(1.0, 1.0, 1.0, 3).skill == 1.0
+    assert Record.kept(0.0, 0.0, 0.0, 3).skill == 0.0
