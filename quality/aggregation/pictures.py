@@ -207,8 +207,9 @@ class _Crowd:
             (ones, (votes.worker, votes.task)), shape=(len(votes.workers), n_tasks)
         )
         self.by_label = sparse.csr_matrix((ones, (votes.label, votes.task)), shape=(n_labels, n_tasks))
-        self.by_task = sparse.csr_matrix((ones, (votes.task, np.arange(n))), shape=(n_tasks, n))
+        self.pair_worker, self.pair_label = np.divmod(pair, n_labels)
         self.asked = np.arange(0, n, n // MOST_ASKED + 1)
+        self.tasks_asked, self.of_asked = np.unique(votes.task[self.asked], return_inverse=True)
 
     def fit(self, start: Floats) -> tuple[Floats, Floats, Say, float]:
         """Posterior, the same tables' posterior without pictures, the classifier's say, and the gain in nats.
@@ -232,7 +233,7 @@ class _Crowd:
     def _settle(self, posterior: Floats, say: Say) -> tuple[Floats, Floats]:
         told, _ = self._tables(posterior, say.shrinkage)
         shares = _shares(posterior)
-        alone = say.discount * (self.by_task @ told) + np.log(shares)
+        alone = say.discount * (self.by_pair.T @ told) + np.log(shares)
         return _normal(alone), _normal(alone + self._voice(say, shares))
 
     def _search(
@@ -245,14 +246,17 @@ class _Crowd:
         def value(tried: Say) -> float:
             if tried.shrinkage not in cache:
                 told, unseen = self._tables(posterior, tried.shrinkage)
-                rest = (self.by_task @ told)[self.votes.task[self.asked]] - told[self.asked]
-                cache[tried.shrinkage] = rest, np.exp(unseen[self.asked])
+                rest = (self.by_pair.T @ told)[self.votes.task[self.asked]] - told[self.pair_of[self.asked]]
+                # Labels first: sums over them then run along whole rows of memory.
+                cache[tried.shrinkage] = np.ascontiguousarray(rest.T), np.ascontiguousarray(unseen.T)
             rest, chance = cache[tried.shrinkage]
-            logs = tried.discount * rest + np.log(shares)
+            logs = tried.discount * rest + np.log(shares)[:, None]
             if tried.weight:
-                logs = logs + self._voice(tried, shares)[self.votes.task[self.asked]]
+                logs += self._voice(tried, shares, self.tasks_asked).T[:, self.of_asked]
+            logs -= logs.max(axis=0)
+            np.exp(logs, out=logs)
+            foreseen = np.einsum("kn,kn->n", logs, chance) / logs.sum(axis=0)
             # One imagined picture on which the classifier was wrong keeps the weight below 1.
-            foreseen = np.einsum("nk,nk->n", _normal(logs), chance)
             return float(np.log(np.maximum(foreseen, 1e-300)).sum() + np.log1p(-tried.weight))
 
         best = value(say)
@@ -264,24 +268,23 @@ class _Crowd:
                     say, best = tried, found
         return say, best
 
-    def _voice(self, say: Say, shares: Floats) -> Floats:
-        """float64[T, K]: the logarithm of the classifier's factor."""
-        lift = say.sharpness * self.lift
-        top = lift.max(axis=1, keepdims=True)
-        mean = np.exp(lift - top) @ shares
-        known = np.exp(lift - top) / mean[:, None]
-        return np.where(self.judged[:, None], np.log((1 - say.weight) + say.weight * known), 0.0)
+    def _voice(self, say: Say, shares: Floats, tasks: np.ndarray | slice = slice(None)) -> Floats:
+        """float64[T, K] (or of `tasks` only): the logarithm of the classifier's factor."""
+        lift = say.sharpness * self.lift[tasks]
+        lift = np.exp(lift - lift.max(axis=1, keepdims=True))
+        known = lift / (lift @ shares)[:, None]
+        return np.where(self.judged[tasks, None], np.log((1 - say.weight) + say.weight * known), 0.0)
 
     def _tables(self, posterior: Floats, shrinkage: float) -> tuple[Floats, Floats]:
-        """float64[n, K] twice: log P(the vote's label | the true label), with and without the vote counted.
+        """log P(label | the true label) by a worker's table, float64[pairs, K], a row for each label that a
+        worker gave; and P of each vote asked by the table that has not counted it, float64[asked, K].
 
         A worker's row is shrunken to the crowd's: the crowd's accuracy for that label moved, in log-odds, by
         how far the worker's accuracy lies from the crowd's; errors fall as the crowd's do.
         """
         votes, k = self.votes, len(self.votes.labels)
-        seen = posterior[votes.task]
         crowd = np.asarray((self.by_label @ posterior).T)
-        right = seen[np.arange(len(seen)), votes.label]
+        right = posterior[votes.task, votes.label]
         accuracy = (right.sum() + 1.0) / (len(right) + 2.0)
         held = (np.diag(crowd) + 10.0 * accuracy) / (crowd.sum(axis=1) + 10.0)
         wrong = crowd * (1 - np.eye(k)) + 1.0 / (k - 1) * (1 - np.eye(k))
@@ -290,9 +293,11 @@ class _Crowd:
         own = np.clip((own + 4.0 * accuracy) / (votes.per_worker + 4.0), 1.0 / k, 0.995)
         moved = np.log(own / (1 - own)) - np.log(accuracy / (1 - accuracy))
         held = np.clip(1 / (1 + np.exp(-np.log(held / (1 - held))[None, :] - moved[:, None])), 1e-4, 1 - 1e-4)
-        base = (1 - held)[votes.worker] * wrong[:, votes.label].T
-        base[np.arange(len(seen)), votes.label] = held[votes.worker, votes.label]
-        counted = np.asarray(self.by_pair @ posterior)[self.pair_of] + shrinkage * base
-        given = np.asarray(self.by_worker @ posterior)[votes.worker] + shrinkage
-        unseen = np.maximum(counted - seen, 1e-12) / np.maximum(given - seen, 1e-12)
-        return np.log(counted / given), np.log(unseen)
+        base = (1 - held)[self.pair_worker] * wrong[:, self.pair_label].T
+        rows = np.arange(len(base))
+        base[rows, self.pair_label] = held[self.pair_worker, self.pair_label]
+        counted = np.asarray(self.by_pair @ posterior) + shrinkage * base
+        given = (np.asarray(self.by_worker @ posterior) + shrinkage)[self.pair_worker]
+        pair, seen = self.pair_of[self.asked], posterior[votes.task[self.asked]]
+        unseen = np.maximum(counted[pair] - seen, 1e-12) / np.maximum(given[pair] - seen, 1e-12)
+        return np.log(counted / given), unseen
