@@ -6,11 +6,12 @@ Django must be set up before this is imported; tests have done so, `quality_camp
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from annotation_site.models import Round, Task, User, Worker
+from annotation_site.models import NONE, Round, Task, User, Worker
 from annotation_site.services.accounts import worker_of
 from annotation_site.services.claims import claim_batch
 from annotation_site.services.votes import Answer, record_votes
@@ -44,11 +45,11 @@ class Campaign:
 
 
 def make_dataset(name: str, people: People) -> Dataset:
-    """Pictures without bytes, each alone in its group; picture i is `phash` i."""
+    """Pictures without bytes, each alone in its group; picture i is `phash` i. Label 0 is "none of these"."""
     dataset = Dataset.objects.create(name=name)
-    labels = [f"label{number}" for number in range(people.n_labels)]
     Category.objects.bulk_create(
-        Category(dataset=dataset, key=key, name=key, position=n) for n, key in enumerate(labels)
+        Category(dataset=dataset, key=key, name=key, position=n)
+        for n, key in enumerate(label_names(people)[1:])
     )
     groups = DuplicateGroup.objects.bulk_create(
         [DuplicateGroup(dataset=dataset, draw=0.5) for _ in people.truth], batch_size=CHUNK
@@ -67,6 +68,11 @@ def make_dataset(name: str, people: People) -> Dataset:
         group.representative = image
     DuplicateGroup.objects.bulk_update(groups, ["representative"], batch_size=CHUNK)
     return dataset
+
+
+def label_names(people: People) -> list[str]:
+    """What is answered for each label of the people's; every choice of the round is among them."""
+    return [NONE, *(f"label{number}" for number in range(1, people.n_labels))]
 
 
 def make_workers(name: str, people: People) -> list[Worker]:
@@ -98,24 +104,25 @@ def run(
 
 
 def vote(round: Round, people: People, workers: list[Worker], rng: np.random.Generator) -> int:
-    """Everybody takes batches, in an order drawn anew for each batch, until nothing is left; votes given."""
-    given, idle = 0, False
-    while not idle:
-        idle = True
-        for number in rng.permutation(len(workers)).tolist():
-            batch = claim_batch(workers[number], round)
-            if batch is None:
-                continue
-            idle = False
-            said = people.answers[number]
-            answers = [Answer(task.pk, f"label{said[task.image.phash]}", 2.0) for task in batch.tasks]
-            record_votes(workers[number], batch.assignment.pk, f"{number}-{batch.assignment.pk}", answers)
-            given += len(answers)
+    """Everybody takes batches in turn, in a random order, until nothing is left for them; votes given."""
+    given, names = 0, label_names(people)
+    turns = deque(rng.permutation(len(workers)).tolist())
+    while turns and round.tasks.filter(claimable=True).exists():
+        number = turns.popleft()
+        batch = claim_batch(workers[number], round)
+        if batch is None:
+            continue
+        said = people.answers[number]
+        answers = [Answer(task.pk, names[said[task.image.phash]], 2.0) for task in batch.tasks]
+        record_votes(workers[number], batch.assignment.pk, f"{number}-{batch.assignment.pk}", answers)
+        given += len(answers)
+        turns.append(number)
     return given
 
 
 def error_of(round: Round, people: People) -> float:
     """Share of the round's tasks, gold left out, whose consensus is wrong; without one it is wrong."""
     said = dict(Consensus.objects.filter(task__round=round).values_list("task__image__phash", "label"))
+    names = label_names(people)
     asked = Task.objects.filter(round=round, gold=False).values_list("image__phash", flat=True)
-    return float(np.mean([said.get(n) != f"label{people.truth[n]}" for n in asked]))
+    return float(np.mean([said.get(n) != names[people.truth[n]] for n in asked]))
