@@ -17,7 +17,7 @@ PLAN = RoundPlan(votes_min=2, votes_max=9, confidence=0.95, audit_rate=0.0, batc
 
 @pytest.fixture
 def scene():
-    people = People.simulate(7, 110, 24, n_labels=6, spammers=0.15)
+    people = People.simulate(7, 140, 24, n_labels=6, spammers=0.2)
     return people, make_dataset("simulated", people), make_workers("simulated", people)
 
 
@@ -30,12 +30,12 @@ def said_by_the_site(round):
 def test_it_takes_fewer_votes_than_a_fixed_number_for_no_more_error(scene):
     people, dataset, workers = scene
     adaptive = run(dataset, people, workers, PLAN)
-    fixed = RoundPlan(votes_min=5, votes_max=5, confidence=0.5, audit_rate=0.0, batch_size=40)
+    fixed = RoundPlan(votes_min=7, votes_max=7, confidence=0.5, audit_rate=0.0, batch_size=40)
     majority = run(dataset, people, workers, fixed, "majority")
-    assert majority.votes_per_task == 5
-    assert adaptive.votes_per_task < 0.9 * majority.votes_per_task
+    assert majority.votes_per_task == 7
+    assert adaptive.votes_per_task < 0.7 * majority.votes_per_task
     assert adaptive.error <= majority.error
-    assert adaptive.error < people.error_of_majority(5)
+    assert adaptive.error < people.error_of_majority(7)
     assert not adaptive.round.tasks.filter(state=Task.State.OPEN).exists()
 
 
