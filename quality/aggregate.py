@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,8 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit code: 0 done, 2 unusable arguments or input."""
     args = _parser().parse_args(argv)
     try:
-        for target in filter(None, (args.output, args.workers, args.posteriors)):
-            table_kind(target)
+        _check_files(args)
         read = read_votes(args.votes, Asked(args.answer_column, _columns(args.columns)))
         known = _known_labels(args.labels)
         frame, unknown = _without_unknown(read.frame, known)
@@ -66,12 +67,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _check_files(args: argparse.Namespace) -> None:
+    """Before hours of work: every output can be written and takes nobody's place.
+
+    Raises:
+        BadTable: a name that is no table's, a folder that is not there, or one file named twice.
+    """
+    used = {Path(path).resolve() for path in (*args.votes, args.gold, args.pictures, args.labels) if path}
+    for target in filter(None, (args.output, args.workers, args.posteriors)):
+        table_kind(target)
+        file = Path(target).resolve()
+        if file in used:
+            raise BadTable(f"{target}: it is named for something else too; results go to a file of their own")
+        if file.is_dir() or not os.access(file.parent, os.W_OK):
+            what = "it is a folder" if file.is_dir() else "its folder cannot be written or is not there"
+            raise BadTable(f"{target}: cannot write here: {what}")
+        used.add(file)
+
+
 def _write(result: Result, args: argparse.Namespace) -> None:
-    write_table(_as_text(result.consensus, args.output), args.output)
+    """All tables are made before the first is written, so that one which cannot be made leaves none."""
+    tables = [(_as_text(result.consensus, args.output), args.output)]
     if args.workers:
-        write_table(result.workers, args.workers)
+        tables.append((result.workers, args.workers))
     if args.posteriors:
-        write_table(result.posteriors, args.posteriors)
+        tables.append((result.posteriors, args.posteriors))
+    for table, target in tables:
+        write_table(table, target)
 
 
 def _summary(result: Result, read: Read, unknown: int) -> dict[str, Any]:

@@ -105,6 +105,19 @@ def parse_table(path: str, text: str) -> tuple[pd.DataFrame, list[str]]:
     except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error, ValueError) as error:
         raise BadTable(f"{path}: not a readable table: {' '.join(str(error).split())[:200]}") from None
     frame.columns = [str(column).strip() for column in frame.columns]
+    _refuse_twins(path, header, separator)
     names = {",": "", ";": "semicolons", "\t": "tabs"}
     told = [f"{path}: cells are parted by {names[separator]}"] if separator != "," else []
     return frame.astype(object), told
+
+
+def _refuse_twins(path: str, header: str, separator: str) -> None:
+    """pandas would rename the second of two columns that share a name, and say nothing.
+
+    Raises:
+        BadTable: a name stands twice in the header.
+    """
+    names = [name.strip() for name in next(csv.reader([header], delimiter=separator), [])]
+    twice = sorted({name for name in names if name and names.count(name) > 1})
+    if twice:
+        raise BadTable(f"{path}: a column stands twice: {', '.join(twice)}")
