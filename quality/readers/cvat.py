@@ -1,8 +1,10 @@
 """CVAT's exports: "CVAT for images 1.1" (docs.cvat.ai, XML annotation format) and the server's JSON; tags.
 
 XML: `<annotations>` with `<meta>` and one `<image name="...">` a picture, in which a `<tag label="...">` is a
-label of the whole picture. Who gave it stands only once, as the assignee (or owner) of the job or task, so a
-file is one worker's; several files are several workers. JSON: `tags` with `frame` and `label` or `label_id`.
+label of the whole picture. Who gave it stands only once, as the assignee of the job or task, so a file is one
+worker's and several files are several workers; in a project's export each `<image>` says its `task_id`, and
+`<meta>` who each task was assigned to. The owner made the task and need not have looked at one picture: a
+task without an assignee votes under its own name. JSON: `tags` with `frame` and `label` or `label_id`.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from lxml import etree
 from ingest.tables import BadTable
 from quality.readers.record import Asked, Ballot, Read
 
-PEOPLE = ("job/assignee", "task/assignee", "project/assignee", "job/owner", "task/owner", "project/owner")
+PEOPLE = ("job/assignee", "task/assignee", "project/assignee")
 BY_MACHINE = "auto"
 
 
@@ -37,9 +39,12 @@ def read_cvat_xml(path: str, text: str, asked: Asked) -> Read:
     if root.find("track") is not None:
         raise BadTable(f"{path}: CVAT for video: tracks are no votes; export as CVAT for images 1.1")
     ballot = Ballot("cvat")
-    worker = _worker(root, path, ballot)
+    assigned = _assigned(root)
+    alone = "" if assigned else _worker(root) or _unnamed(path, ballot)
     shapes = 0
     for image in root.iterfind("image"):
+        number = str(image.get("task_id", ""))
+        worker = alone or assigned.get(number) or f"task {number}"
         tags = [tag for tag in image.iterfind("tag") if tag.get("source") != BY_MACHINE]
         shapes += sum(1 for part in image if part.tag != "tag")
         if not tags and image.find("tag") is not None:
@@ -60,12 +65,21 @@ def _labels(tag: Any, asked: Asked) -> Iterator[str]:
             yield str(attribute.text or "")
 
 
-def _worker(root: Any, path: str, ballot: Ballot) -> str:
+def _worker(root: Any) -> str:
     for place in PEOPLE:
         name = root.findtext(f"meta/{place}/username")
         if name and name.strip():
             return str(name.strip())
-    return _unnamed(path, ballot)
+    return ""
+
+
+def _assigned(root: Any) -> dict[str, str]:
+    """Task number -> its assignee ("" where it has none), of a project's export; else nothing."""
+    tasks = root.iterfind("meta/project/tasks/task")
+    return {
+        str(task.findtext("id", "")).strip(): str(task.findtext("assignee/username") or "").strip()
+        for task in tasks
+    }
 
 
 def _unnamed(path: str, ballot: Ballot) -> str:

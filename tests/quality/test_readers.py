@@ -240,6 +240,14 @@ def test_label_studio_json_min(tmp_path):
     assert read.dropped == {"several_labels": 1, "no_label": 1}
 
 
+def test_label_studios_table_has_its_own_names(tmp_path):
+    text = (
+        "annotation_id,annotator,choice,created_at,id,image,lead_time,updated_at\n"
+        "11,1,Cat,2026-01-01,1,/data/1.jpg,2.5,2026-01-01\n12,2,Dog,2026-01-01,1,/data/1.jpg,2.5,2026-01-01\n"
+    )
+    assert rows(read_text(tmp_path, text)) == [("/data/1.jpg", "1", "Cat"), ("/data/1.jpg", "2", "Dog")]
+
+
 # --- CVAT -----------------------------------------------------------------------------------------------
 
 CVAT = """<?xml version="1.0" encoding="utf-8"?>
@@ -269,6 +277,34 @@ def test_cvat_in_its_zip_and_without_an_annotator(tmp_path):
     read = read_votes([str(tmp_path / "task.zip")])
     assert rows(read) == [("a.jpg", "task", "cat")]
     assert "names no annotator" in read.warnings[0]
+
+
+def test_a_cvat_project_has_a_worker_for_each_task(tmp_path):
+    """The same pictures in several tasks of a project: as the server writes it, `task_id` on every image."""
+    person = "<{0}><username>{1}</username><email></email></{0}>"
+    tasks = "".join(
+        f"<task><id>{number}</id><name>t</name>{person.format('owner', 'boss')}{assignee}</task>"
+        for number, assignee in ((7, person.format("assignee", "ann")), (8, "<assignee></assignee>"), (9, ""))
+    )
+    images = "".join(
+        f'<image id="{n}" name="a.jpg" subset="default" task_id="{n}" width="9" height="9">'
+        f'<tag label="{label}" source="manual"></tag></image>'
+        for n, label in ((7, "cat"), (8, "dog"), (9, "cat"))
+    )
+    meta = f"<meta><project><id>1</id><tasks>{tasks}</tasks>{person.format('owner', 'boss')}</project></meta>"
+    read = read_text(tmp_path, f"<annotations><version>1.1</version>{meta}{images}</annotations>", "p.xml")
+    assert rows(read) == [("a.jpg", "ann", "cat"), ("a.jpg", "task 8", "dog"), ("a.jpg", "task 9", "cat")]
+
+
+def test_several_cvat_jobs_are_several_workers(tmp_path):
+    for name, who in (("job4", "ann"), ("job5", "bob"), ("job6", "")):
+        text = CVAT.replace(
+            "<assignee><username>ann", f"<owner><username>boss</username></owner><assignee><username>{who}"
+        )
+        (tmp_path / f"{name}.xml").write_text(text)
+    read = read_votes([str(tmp_path / f"job{n}.xml") for n in (4, 5, 6)])
+    assert [row[1] for row in rows(read)] == ["ann", "bob", "job6"]
+    assert "names no annotator" in " ".join(read.warnings)
 
 
 def test_cvats_json_and_its_videos(tmp_path):
@@ -330,6 +366,19 @@ def test_mturk_asks_which_answer_is_meant(tmp_path):
 def test_mturk_answers_of_crowd_html_elements(tmp_path, cell):
     read = read_text(tmp_path, batch({"WorkerId": "A", "Answer.taskAnswers": cell}))
     assert rows(read) == [("http://x/1.jpg", "A", "cat")]
+
+
+def test_mturk_columns_of_an_image_classifier_and_a_review(tmp_path):
+    """As the site writes it: `Answer.category.label`, and the reviewer's reasons under Reject."""
+    text = batch(
+        {"WorkerId": "A", "Answer.category.label": "cat"},
+        {"WorkerId": "B", "Answer.category.label": "dog", "Reject": "did not look"},
+        {"WorkerId": "C", "Answer.category.label": "dog", "AssignmentStatus": "Rejected"},
+        {"WorkerId": "D", "Answer.category.label": "dog", "AssignmentStatus": "Submitted", "Approve": "x"},
+    )
+    read = read_text(tmp_path, text)
+    assert rows(read) == [("http://x/1.jpg", "A", "cat"), ("http://x/1.jpg", "D", "dog")]
+    assert read.dropped == {"rejected": 2}
 
 
 def test_mturk_radio_buttons_and_hits_without_a_picture(tmp_path):
