@@ -75,6 +75,12 @@ def priced(kept: dict[str, int], price: float) -> dict[str, float]:
     return {**kept, **{name: round(votes * price, 4) for name, votes in ends.items()}}
 
 
+def foretold(qc_pass: QCPass, price: float) -> dict[str, float] | None:
+    """What a page says about the newest pass: `priced`; None where nothing waits or nothing can be said."""
+    kept = qc_pass.forecast
+    return priced(kept, price) if kept and kept["tasks"] else None
+
+
 class Outcome(NamedTuple):
     """An earlier pass's forecast of the votes in all, and what it took (None: the round goes on)."""
 

@@ -20,10 +20,14 @@ from quality.charts import Bar, Part, bars, histogram, progress
 from quality.jobs import settle_round
 from quality.services import report
 from quality.services.consensus import estimated_accuracy
+from quality.services.forecast import foretold, outcomes, vote_price
+from quality.services.settling import Wish
 
 log = logging.getLogger(__name__)
 LISTED = 200
 """Rounds shown in the list: the newest."""
+SHOWN = 50
+"""Passes shown of a round: the newest."""
 
 
 @require_safe
@@ -48,7 +52,10 @@ def round_list(request: HttpRequest, dataset: Dataset) -> HttpResponse:
 def round_detail(request: HttpRequest, dataset: Dataset, pk: int) -> HttpResponse:
     """How far is this round?"""
     round = get_object_or_404(dataset.rounds, pk=pk)
-    passes = list(round.qc_passes.order_by("-number")[:50])
+    every = list(round.qc_passes.order_by("-number"))
+    passes = every[:SHOWN]
+    told = outcomes(every)
+    by_pass = {row.number: row for row in told}
     spread = report.confidence_histogram(round)
     votes = round.votes_counted
     instructions = round.instructions.filter(version=round.instructions_version).first()
@@ -58,7 +65,11 @@ def round_detail(request: HttpRequest, dataset: Dataset, pk: int) -> HttpRespons
         "round": round,
         "votes": votes,
         "votes_per_task": votes / round.tasks_total if round.tasks_total else None,
-        "passes": passes,
+        "passes": [(made, by_pass.get(made.number)) for made in passes],
+        "last": passes[0] if passes else None,
+        "forecast": foretold(passes[0], vote_price(round)) if passes else None,
+        "outcome": told[0] if told and told[0].took is not None else None,
+        "wish": Wish.of(round),
         "accuracy": estimated_accuracy(round) if passes else None,
         "instructions": instructions,
         "may_act": may_act(request, dataset),
