@@ -28,7 +28,7 @@ from scipy import sparse
 from scipy.special import expit, logit
 
 from quality.aggregation.codes import distinct_pairs, stable_order
-from quality.aggregation.dawid_skene_sparse import fit_sparse
+from quality.aggregation.dawid_skene_sparse import can_meet, fit_sparse
 from quality.aggregation.posterior import (
     DensePosterior,
     Fit,
@@ -66,8 +66,12 @@ class _Design:
 
 
 def fits_in_memory(votes: Votes) -> bool:
-    """Whether a table of all tasks and labels is of a sane size."""
-    return len(votes.tasks) * len(votes.labels) <= MOST_CELLS
+    """Whether a table of all tasks and labels is of a sane size, and so is what a fit holds."""
+    return len(votes.tasks) * len(votes.labels) <= MOST_CELLS and (not _many_labels(votes) or can_meet(votes))
+
+
+def _many_labels(votes: Votes) -> bool:
+    return len(votes.labels) > MOST_LABELS or len(votes.tasks) * len(votes.labels) > MOST_CELLS
 
 
 def fit_dawid_skene(votes: Votes, max_iterations: int = 60, tolerance: float = 3e-4) -> Fit:
@@ -76,7 +80,7 @@ def fit_dawid_skene(votes: Votes, max_iterations: int = 60, tolerance: float = 3
     Raises:
         BadVotes: even the sparse form would be too large (`dawid_skene_sparse`).
     """
-    if len(votes.labels) > MOST_LABELS or not fits_in_memory(votes):
+    if _many_labels(votes):
         return fit_sparse(votes, max_iterations, tolerance)
     design = _design(votes)
     table = _shares(votes)

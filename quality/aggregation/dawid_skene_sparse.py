@@ -57,6 +57,15 @@ class _Model:
     apart: np.ndarray
 
 
+def can_meet(votes: Votes) -> bool:
+    """Whether all votes beside all candidates of their tasks can be held."""
+    return _number_of_meetings(votes) <= MOST_MEETINGS
+
+
+def _number_of_meetings(votes: Votes) -> int:
+    return int(votes.per_task[votes.cells.task].sum())
+
+
 def fit_sparse(votes: Votes, max_iterations: int, tolerance: float) -> Fit:
     """EM as in `fit_dawid_skene`.
 
@@ -79,14 +88,13 @@ def fit_sparse(votes: Votes, max_iterations: int, tolerance: float) -> Fit:
 
 
 def _meetings(votes: Votes) -> _Meetings:
-    cells, k = votes.cells, len(votes.labels)
-    voters = votes.per_task[cells.task]
-    number = int(voters.sum())
+    cells, k, number = votes.cells, len(votes.labels), _number_of_meetings(votes)
     if number > MOST_MEETINGS:
         raise BadVotes(
             f"dawid_skene: {number} meetings of votes with labels of their tasks are too many to hold; "
             "use one_coin"
         )
+    voters = votes.per_task[cells.task]
     start = (np.cumsum(votes.per_task) - votes.per_task)[cells.task] - (np.cumsum(voters) - voters)
     vote = np.repeat(start.astype(np.int32), voters)
     vote += np.arange(number, dtype=np.int32)
