@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from quality.views import adjudication, images, quality, rounds, workers
+from quality.views import adjudication, images, quality, rounds, worker, workers
 
 urlpatterns = [
     path("d/<slug:name>/rounds/", rounds.round_list, name="rounds"),
@@ -14,6 +14,8 @@ urlpatterns = [
     path("d/<slug:name>/quality/", quality.quality, name="quality"),
     path("d/<slug:name>/images/<str:sha>", images.image, name="image"),
     path("d/<slug:name>/workers/", workers.worker_list, name="workers"),
-    path("d/<slug:name>/workers/<path:code>/suspend", workers.suspend, name="worker_suspend"),
-    path("d/<slug:name>/workers/<path:code>", workers.worker_detail, name="worker"),
+    path("d/<slug:name>/workers/<path:code>/act", worker.act, name="worker_act"),
+    path("d/<slug:name>/workers/<path:code>/void/<int:pk>", worker.void, name="worker_void"),
+    path("d/<slug:name>/workers/<path:code>", worker.worker_detail, name="worker"),
+    path("d/<slug:name>/feedback/", worker.feedback, name="feedback"),
 ]

@@ -123,10 +123,15 @@ def restore_worker(worker: Worker, dataset: Dataset, reason: str, by: str = "") 
     return note(worker, dataset, WorkerAction.Action.RESTORE, reason, by)
 
 
-def void_votes(worker: Worker, round: Round, reason: str, by: str = "") -> WorkerAction:
+def void_votes(
+    worker: Worker, round: Round, reason: str, by: str = "", *, settle: bool = True
+) -> WorkerAction:
     """Void the worker's counted votes in a round after a person agreed to it, and bring the rest into line.
 
     Their tasks are open again where room is, and a pass over the round computes consensus and skills anew.
+
+    Args:
+        settle: run that pass here; False: the caller sees to it.
 
     Raises:
         UnusableReview: the worker has no counted vote in the round.
@@ -136,10 +141,15 @@ def void_votes(worker: Worker, round: Round, reason: str, by: str = "") -> Worke
     if not done.votes:
         raise UnusableReview(f"{worker.code} has no counted vote in round {round.pk}")
     action = note(worker, round.dataset, WorkerAction.Action.VOID, reason, by, round, done.votes)
-    last = round.qc_passes.order_by("-number").first()
-    if last is not None and not round.is_repeat:
+    if settle and may_settle(round):
+        last = round.qc_passes.latest("number")
         aggregate_round(round, last.method if last.method in METHODS else "auto")
     return action
+
+
+def may_settle(round: Round) -> bool:
+    """Whether passes are run over this round: there was one, and it asks no pictures again."""
+    return not round.is_repeat and round.qc_passes.exists()
 
 
 def note(

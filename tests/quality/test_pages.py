@@ -63,7 +63,7 @@ def actions(dataset, round):
     return {
         "settle": reverse("round_settle", args=[dataset.name, round.pk]),
         "close": reverse("round_close", args=[dataset.name, round.pk]),
-        "suspend": reverse("worker_suspend", args=[dataset.name, code]),
+        "suspend": reverse("worker_act", args=[dataset.name, code]),
     }
 
 
@@ -89,7 +89,7 @@ def test_pages_open_by_role(client, dataset, round, role, sees):
 def test_only_curators_and_reviewers_act(client, dataset, round, role):
     person(client, dataset, role)
     for url in actions(dataset, round).values():
-        assert client.post(url, {"suspended": "1"}).status_code == 403
+        assert client.post(url, {"action": "suspend", "reason": "x"}).status_code == 403
     assert Round.objects.get().state == "open"
     assert not Worker.objects.filter(suspended=True).exists()
     if role == "researcher":
@@ -184,11 +184,11 @@ def test_worker_shows_confusions_and_can_be_suspended(curator, dataset, round):
     assert {answer for _, answer, _ in context["confusions"]} == {"cat"}
     assert {truth for truth, _, _ in context["confusions"]} == {"dog", "eel"}
     assert context["pace"]["median"] == 1.5
-    assert "The 30 votes given here stay counted" in curator.get(page).content.decode()
-    curator.post(act, {"suspended": "1"})
+    assert "the 30 votes given here stay counted" in curator.get(page).content.decode()
+    curator.post(act, {"action": "suspend", "reason": "constant"})
     assert Worker.objects.filter(suspended=True).count() == 1
     assert "Suspended: gets no more work." in curator.get(page).content.decode()
-    curator.post(act, {"suspended": "0"})
+    curator.post(act, {"action": "restore", "reason": "talked"})
     assert not Worker.objects.filter(suspended=True).exists()
 
 
