@@ -124,6 +124,20 @@ def outlook(votes: Votes, label: np.ndarray, wanted: float | Floats) -> Outlook:
     return Outlook(risk.of_labels(label), more, gain(lead, usual), lead, risk)
 
 
+def stated(said: Floats, ahead: Outlook) -> Floats:
+    """float64[T]: what to state of labels on which asking has stopped: the mean of the aggregation's
+    confidence (`said`: float64[T]) and the stopping rule's (a linear opinion pool; Stone 1961, Ann. Math.
+    Stat. 32).
+
+    Each alone is dishonest: the rule's own model is too sure of a crowd that errs together, the aggregation
+    too unsure of one with spammers. Mean gap between stated and true error over the seven public sets other
+    than cifar10h_500, as they are and with 20% who answer at random: 4.4 points for the rule, 4.7 for the
+    aggregation, 3.7 for their mean where asking stopped at 0.98; 3.8, 3.8 and 3.3 at 0.995. On cifar10h_500,
+    looked at last: 0.5, 4.8 and 2.5; 0.6, 4.2 and 2.2.
+    """
+    return (np.asarray(said, float) + ahead.confidence) / 2.0
+
+
 def _row(risk: Risk, truth: np.ndarray, said: np.ndarray) -> Floats:
     """P(said | truth) for pairs of cells of one task each."""
     layout = risk.layout

@@ -21,12 +21,13 @@ from tqdm import tqdm
 from ingest.tables import BadTable, read_table, table_kind, write_table
 from quality.accuracy_target import reach
 from quality.aggregation import METHODS, BadVotes, aggregate
-from quality.gain import outlook
+from quality.gain import outlook, stated
 from quality.stopping import (
     ASK_AGAIN,
     VOTES_MIN,
     WANTED_CONFIDENCE,
     Decision,
+    check_limits,
     decide,
     wanted_of,
     within_budget,
@@ -58,6 +59,17 @@ class Rule:
     category_confidence: Mapping[str, float] = field(default_factory=dict)
     least_gain: float = 0.0
     expected_accuracy: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a setting that makes no sense, whatever the votes are."""
+        most = np.iinfo(np.int64).max if self.votes_max is None else self.votes_max
+        usual = self.confidence if self.expected_accuracy is None else self.expected_accuracy
+        check_limits(np.array(self.votes_min), np.array(most), np.array(usual), np.array(1))
+        wanted_of(np.array([]), 1.0, self.category_confidence)
+        if self.budget is not None and self.budget < 1:
+            raise ValueError("the budget must be at least one vote")
+        if not 0 <= self.least_gain < 1:
+            raise ValueError(f"the least gain is a part of an error, 0 to 1, not {self.least_gain}")
 
 
 @dataclass
@@ -131,12 +143,15 @@ def _judge(
     """Settle all labels anew and look ahead."""
     result = aggregate(seen, method=method, gold=gold, labels=labels)
     code, _, _ = result.posterior.best()
-    table = result.consensus[["task", "label", "confidence", "votes"]]
+    table = result.consensus[["task", "label", "confidence", "votes"]].copy()
     wanted = wanted_of(table["label"].to_numpy(object), _usual(rule), rule.category_confidence)
     ahead = outlook(result.votes, code, wanted)
     judged = _nothing(len(names), rule)
     at = names.get_indexer(pd.Index(table["task"]))
-    judged.confidence[at], judged.wanted[at] = ahead.confidence, wanted
+    honest = stated(table["confidence"].to_numpy(float), ahead)
+    judged.confidence[at] = ahead.confidence if rule.expected_accuracy is None else honest
+    judged.wanted[at] = wanted
+    table["confidence"] = np.round(honest, 6)
     judged.step[at], judged.gain[at] = ahead.needed, ahead.gain
     judged.label[at] = table["label"].to_numpy(object)
     judged.table = table
@@ -154,9 +169,16 @@ def _available(frame: pd.DataFrame) -> pd.DataFrame:
     missing = [column for column in ("task", "worker", "label") if column not in frame.columns]
     if missing:
         raise BadVotes(f"votes: no column {', '.join(missing)}")
-    pool = frame[["task", "worker", "label"]].dropna().astype(str)
-    pool = pool[(pool != "").all(axis=1)]
-    return pool.drop_duplicates(["task", "worker"], keep="first").reset_index(drop=True)
+    rows = frame[["task", "worker", "label"]].dropna().astype(str)
+    rows = rows[(rows != "").all(axis=1)]
+    pool = rows.drop_duplicates(["task", "worker"], keep="first").reset_index(drop=True)
+    if len(pool) < len(frame):
+        print(
+            f"quality.replay: left out {len(frame) - len(rows)} rows without a task, worker or label and "
+            f"{len(rows) - len(pool)} further answers of a worker to the same task",
+            file=sys.stderr,
+        )
+    return pool
 
 
 def read_confidences(text: str) -> dict[str, float]:
@@ -177,7 +199,6 @@ def read_confidences(text: str) -> dict[str, float]:
         raise ValueError(
             f"--category-confidence is ID=P,ID=P or a table of category,confidence: {text}"
         ) from None
-    wanted_of(np.array([]), 1.0, found)
     return found
 
 
@@ -191,8 +212,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.expected_accuracy,
         )  # fmt: skip
         table_kind(args.output)
-        if rule.budget is not None and rule.budget < 1:
-            raise ValueError("the budget must be at least one vote")
         votes = read_table(args.votes, need=("task", "worker", "label"), rename=RENAME)
         gold = read_table(args.gold, need=("task", "label"), rename=RENAME) if args.gold else None
         result = replay(votes, rule, args.method, gold)
