@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from quality.aggregation.codes import distinct_pairs
 from quality.aggregation.posterior import Fit, class_shares, share_posterior, vote_posterior, with_evidence
 from quality.aggregation.votes import Votes
 
@@ -18,28 +19,26 @@ SPAM_PRIOR = 2.0
 
 
 def fit_mace(votes: Votes, max_iterations: int = 100, tolerance: float = 1e-4) -> Fit:
-    """EM over the truth and over which votes were spam; a pass costs O(votes)."""
+    """EM over the truth and over which votes were spam; a pass costs O(votes).
+
+    What a vote says depends on its worker and its label alone, so nearly all is done once for each pair.
+    """
     k = max(len(votes.labels), 1)
-    pairs, pair = np.unique(votes.worker * k + votes.label, return_inverse=True)
-    owner, label = pairs // k, pairs % k
-    n = votes.per_worker.astype(float)
-    common = (np.bincount(votes.label, minlength=k) + 1.0) / (len(votes.label) + k)
+    owner, label, pair = distinct_pairs(votes.worker, votes.label, len(votes.workers), k)
+    n, given = votes.per_worker.astype(float), np.bincount(pair, minlength=len(owner)).astype(float)
+    common = ((np.bincount(votes.label, minlength=k) + 1.0) / (len(votes.label) + k))[label]
     blind = share_posterior(votes, np.ones(len(votes.task)))
-    knows = np.full(len(n), KNOWS_PRIOR[0] / sum(KNOWS_PRIOR))
-    spam = (common[label] * SPAM_PRIOR + np.bincount(pair, minlength=len(pairs))) / (SPAM_PRIOR + n[owner])
+    knows = np.full(len(n), KNOWS_PRIOR[0] / sum(KNOWS_PRIOR))[owner]
+    spam = (common * SPAM_PRIOR + given) / (SPAM_PRIOR + n[owner])
     moved, passes = np.inf, 0
     while moved > tolerance and passes < max_iterations:
         before, told = blind, blind.clamped(votes)
-        here = knows[votes.worker]
-        known = told.of_votes(votes) * here / (here + (1 - here) * spam[pair])
-        knows = (np.bincount(votes.worker, weights=known, minlength=len(n)) + KNOWS_PRIOR[0]) / (
-            n + sum(KNOWS_PRIOR)
-        )
-        spammed = np.bincount(pair, weights=1 - known, minlength=len(pairs))
-        of_worker = np.bincount(owner, weights=spammed, minlength=len(n))
-        spam = (spammed + SPAM_PRIOR * common[label]) / (of_worker[owner] + SPAM_PRIOR)
-        here = knows[votes.worker]
-        weight = np.log(here + (1 - here) * spam[pair]) - np.log((1 - here) * spam[pair])
+        known = np.bincount(pair, weights=told.of_votes(votes), minlength=len(owner))
+        known *= knows / (knows + (1 - knows) * spam)
+        known_by = np.bincount(owner, weights=known, minlength=len(n))
+        knows = ((known_by + KNOWS_PRIOR[0]) / (n + sum(KNOWS_PRIOR)))[owner]
+        spam = (given - known + SPAM_PRIOR * common) / ((n - known_by)[owner] + SPAM_PRIOR)
+        weight = (np.log(knows + (1 - knows) * spam) - np.log((1 - knows) * spam))[pair]
         blind = vote_posterior(votes, weight, class_shares(votes, told))
         moved = float(np.abs(blind.prob - before.prob).max(initial=0.0))
         passes += 1
