@@ -61,7 +61,7 @@ def in_round(round: Round, table: pd.DataFrame) -> InRound:
 
 
 def _images(round: Round, names: list[str]) -> dict[str, int]:
-    """Name -> id of the image that stands for it; the names of copies before those of their representatives."""
+    """Name -> id of the image that stands for it; names of copies before those of their representatives."""
     found = resolve_images(round.dataset, names).found
     standing = representatives(found.values())
     own = [name for name in names if name in found and standing[found[name].pk].pk == found[name].pk]
