@@ -33,8 +33,8 @@ def fit_mace(votes: Votes, max_iterations: int = 100, tolerance: float = 1e-4) -
     moved, passes = np.inf, 0
     while moved > tolerance and passes < max_iterations:
         before, told = blind, blind.clamped(votes)
-        known = np.bincount(pair, weights=told.of_votes(votes), minlength=len(owner))
-        known *= knows / (knows + (1 - knows) * spam)
+        right = np.bincount(pair, weights=told.of_votes(votes), minlength=len(owner))
+        known = right * knows / (knows + (1 - knows) * spam)
         known_by = np.bincount(owner, weights=known, minlength=len(n))
         knows = ((known_by + KNOWS_PRIOR[0]) / (n + sum(KNOWS_PRIOR)))[owner]
         spam = (given - known + SPAM_PRIOR * common) / ((n - known_by)[owner] + SPAM_PRIOR)
@@ -44,5 +44,5 @@ def fit_mace(votes: Votes, max_iterations: int = 100, tolerance: float = 1e-4) -
         passes += 1
     blind = with_evidence(votes, blind, weight)
     posterior = blind.clamped(votes)
-    right = np.bincount(votes.worker, weights=posterior.of_votes(votes), minlength=len(n))
-    return Fit("mace", posterior, blind, right / np.maximum(n, 1), passes, moved <= tolerance)
+    skill = np.bincount(votes.worker, weights=posterior.of_votes(votes), minlength=len(n)) / np.maximum(n, 1)
+    return Fit("mace", posterior, blind, skill, passes, moved <= tolerance)
