@@ -30,6 +30,7 @@ from quality.aggregation import aggregate
 from quality.issues import find_issues
 
 SETS = ("labelme", "cifar10s", "cifar10h_500", "cifar10n", "large")
+WORK = Path(__file__).parent / "results" / "pictures"
 FIRST = (50, 100, 200)
 DRAWS = 2000
 QUICKER = {"cifar10n": ["--size", "96", "--folds", "3"]}
@@ -218,23 +219,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("data", type=Path, nargs="?", default=Path("../shared/data"))
     parser.add_argument("--peer", help="a Python that has cleanlab 2.9")
-    parser.add_argument("--work", type=Path, help="folder for features (default: one that is thrown away)")
+    parser.add_argument("--work", type=Path, default=WORK, help="where probabilities are kept")
     parser.add_argument("--sets", default=",".join(SETS), help=f"(default: {','.join(SETS)})")
     parser.add_argument("--quick", action="store_true", help="a small synthetic crowd only")
     args = parser.parse_args(argv)
     if args.quick:
-        measure("synthetic", synthetic(600, 60, 3), args.peer)
+        measure("made up", synthetic(600, 60, 3), args.peer)
         return 0
-    with tempfile.TemporaryDirectory() as folder:
-        for name in args.sets.split(","):
-            if name == "large":
-                measure("large (synthetic)", synthetic(10_000, 2_500, 50), args.peer)
-                continue
-            scene = real(name, args.data, args.work or Path(folder))
-            if scene is None:
-                print(f"\n{name}: not at hand")
-            else:
-                measure(name, scene, args.peer)
+    for name in args.sets.split(","):
+        if name == "large":
+            measure("large (made up)", synthetic(10_000, 2_500, 50), args.peer)
+            continue
+        scene = real(name, args.data, args.work)
+        if scene is None:
+            print(f"\n{name}: not at hand")
+        else:
+            measure(name, scene, args.peer)
     return 0
 
 

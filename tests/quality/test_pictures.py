@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks import quality_pictures
 from quality.aggregation import BadVotes, aggregate
 
 LABELS = np.array(["ant", "bee", "cow", "dog"])
@@ -147,3 +148,10 @@ def test_one_label_or_no_vote_leaves_nothing_to_weigh():
     table = pd.DataFrame({"task": ["a"], "label": ["x"], "probability": [1.0]})
     assert aggregate(one, pictures=table).summary["pictures"]["weight"] == 0
     assert aggregate(one.iloc[:0], pictures=table).summary["tasks"] == 0
+
+
+def test_the_benchmark_runs_in_its_short_form(capsys):
+    assert quality_pictures.main(["--quick"]) == 0
+    told = capsys.readouterr().out
+    assert "auto+pictures" in told
+    assert "queue, ours" in told
