@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.quality_spammers import simulated
 from quality.aggregation import aggregate
 from quality.alarm import DUE, FEWEST_VOTES, late_line, lines
 from quality.flags import Flag
@@ -207,3 +208,29 @@ def test_the_line_does_not_hang_on_names_or_order():
     other = frame.sample(frac=1, random_state=3)
     told = [aggregate(f, "majority", gold=None).flags for f in (frame, other)]
     assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("labels", [2, 10])
+def test_copies_are_named_where_they_are_all_that_share_50_tasks(labels):
+    """What honest pairs have in common is then learned from those that share fewer, and from other crowds."""
+    crowd = simulated(labels, labels, votes=60)
+    models = crowd.votes["worker"].drop_duplicates().head(6)
+    copies = [
+        crowd.votes[crowd.votes["worker"] == model].assign(worker=f"copy of {model}") for model in models
+    ]
+    told = flags_of(pd.concat([crowd.votes, *copies], ignore_index=True))
+    named = {worker for worker, slugs in told.items() if "copying" in slugs}
+    assert len(named & {f"copy of {model}" for model in models}) >= 5
+    assert named <= {*models, *(f"copy of {model}" for model in models)}
+
+
+def test_schoolmates_are_no_copies():
+    """Pairs that share a fifth of their mistakes beyond what the pictures explain."""
+    rng = np.random.default_rng(9)
+    frame = campaign(9, 6, votes=150, workers=10, per_task=5)
+    mates = frame[frame["worker"].isin(["0", "1"])].copy()
+    school = rng.permutation(mates["label"].to_numpy())
+    like = pd.Series(school, index=mates.index).groupby(mates["task"]).transform("first")
+    shared = rng.random(len(mates)) < 0.2
+    frame.loc[mates.index[shared], "label"] = like[shared]
+    assert not any("copying" in slugs for slugs in flags_of(frame).values())
