@@ -159,9 +159,12 @@ def _votes(options: dict[str, Any]) -> tuple[int, int]:
 
 def _price(text: str) -> Decimal:
     try:
-        return Decimal(text).quantize(Decimal("0.0001"))
+        price = Decimal(text).quantize(Decimal("0.0001"))
     except InvalidOperation:
-        raise BadInput(f"--price is a number of USD; got {text!r}") from None
+        price = Decimal("nan")
+    if price.is_nan():
+        raise BadInput(f"--price is a number of USD; got {text!r}")
+    return price
 
 
 def _wish(options: dict[str, Any]) -> Wish:
