@@ -145,7 +145,7 @@ def assess(votes: Votes, alpha: float = ALPHA) -> Risk:
     weight = np.full(len(votes.task), FIRST_LOOK)
     looks = np.full(len(votes.workers), FIRST_LOOK)
     shares = LOOKS_PRIOR / LOOKS_PRIOR.sum()
-    crowd = _strangers(layout, alpha)
+    crowd, habit = _strangers(layout, alpha), _habits(votes)
     moved, passes = np.inf, 0
     while moved > TOLERANCE and passes < MOST_PASSES and len(weight):
         counts = _counts(votes, weight)
@@ -153,7 +153,7 @@ def assess(votes: Votes, alpha: float = ALPHA) -> Risk:
         posterior = posterior_of(layout, crowd, counts)
         before = weight
         looked = _chance_if_looked(layout, crowd, counts, posterior, weight)
-        looks, weight, shares = _judge(votes, looked, shares)
+        looks, weight, shares = _judge(votes, habit, looked, shares)
         moved = float(np.abs(weight - before).max())
         passes += 1
     counts = _counts(votes, weight)
@@ -238,19 +238,25 @@ def _chance_if_looked(
     return said + rest * (x_rest + others) / room
 
 
-def _judge(votes: Votes, looked: Floats, shares: Floats) -> tuple[Floats, Floats, Floats]:
+def _habits(votes: Votes) -> Floats:
+    """float64[n]: how often each vote's worker names its label, by the worker's other votes."""
+    k = max(len(votes.labels), 2)
+    _, place, times = np.unique(votes.worker * k + votes.label, return_inverse=True, return_counts=True)
+    others = votes.per_worker[votes.worker] - 1
+    return (times[place] - 1 + HABIT_PRIOR / k) / (others + HABIT_PRIOR)
+
+
+def _judge(votes: Votes, habit: Floats, looked: Floats, shares: Floats) -> tuple[Floats, Floats, Floats]:
     """How likely each worker looks, the same judged without each vote, and the shares of LOOKS anew."""
-    k, n_workers = max(len(votes.labels), 2), len(votes.workers)
-    pairs, place = np.unique(votes.worker * k + votes.label, return_inverse=True)
-    said_before = np.bincount(place, minlength=len(pairs))[place] - 1
-    habit = (said_before + HABIT_PRIOR / k) / (votes.per_worker[votes.worker] - 1 + HABIT_PRIOR)
-    each = np.log(LOOKS * looked[:, None] + (1 - LOOKS) * habit[:, None])
-    whole = np.stack([np.bincount(votes.worker, weights=column, minlength=n_workers) for column in each.T], 1)
-    whole += np.log(shares)
-    of_worker = _softmax(whole)
-    without = _softmax(whole[votes.worker] - each)
+    n_workers = len(votes.workers)
+    each = [look * looked + (1 - look) * habit for look in LOOKS]
+    whole = [np.bincount(votes.worker, weights=np.log(chance), minlength=n_workers) for chance in each]
+    of_worker = _softmax(np.stack(whole, axis=1) + np.log(shares))
+    # Taking one vote's chance out of the product needs no logarithm.
+    left = [of_worker[votes.worker, i] / chance for i, chance in enumerate(each)]
+    without = sum(look * part for look, part in zip(LOOKS, left, strict=True)) / sum(left)
     shares = of_worker.sum(axis=0) + LOOKS_PRIOR
-    return of_worker @ LOOKS, without @ LOOKS, shares / shares.sum()
+    return of_worker @ LOOKS, np.asarray(without), shares / shares.sum()
 
 
 def _counts(votes: Votes, weight: Floats) -> Floats:
