@@ -170,3 +170,11 @@ def test_more_than_one_flag_never_hides_a_worker(run, round):
     told = json.loads(run("review_worker", "pets", "--json")[1])["proposals"]
     assert {row["worker"] for row in told} <= {worker.code for worker in workers}
     assert [row["worker"] for row in told] == sorted(row["worker"] for row in told)
+
+
+def test_the_help_says_what_is_proposed(run, capsys):
+    with pytest.raises(SystemExit):
+        review_worker.Command().create_parser("manage.py", "review_worker").parse_args(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "too fast: warn, then retrain, then suspend" in text
+    assert "example:" in text

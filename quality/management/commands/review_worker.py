@@ -10,15 +10,26 @@ from annotation_site.models import Round, Worker
 from ingest.management.base import AssayCommand, BadInput
 from ingest.models import Dataset
 from quality.models import WorkerAction
+from quality.policy import USUAL
 from quality.services import workers
 
-NOTES = ("warn", "retrain", "more_gold")
+NOTES = {
+    "warn": "keep that a person wrote to the worker; nothing else happens",
+    "retrain": "let the worker see their wrong answers to experts' gold so far, with the right ones, at "
+    "/d/NAME/feedback/",
+    "more_gold": "keep that a person gave the worker more gold; nothing else happens",
+}
+STEPS = "; ".join(f"{flag}: {', then '.join(steps)}" for flag, steps in USUAL.items())
 
 
 class Command(AssayCommand):
     """Look at workers and act on what was found."""
 
-    help = "Show flagged workers with what is proposed, or one worker; suspend, restore, or void their votes."
+    help = (
+        "Show flagged workers with what is proposed, or one worker; suspend, restore, or void their votes. "
+        "Nothing is done without a person. Proposed is, the next step where one was taken: "
+        f"{STEPS.replace('_', ' ')}."
+    )
     example = """python manage.py review_worker clothing
         python manage.py review_worker clothing w4f2a9c1d70 --suspend "same answer 58 of 60 times"
         python manage.py review_worker clothing w4f2a9c1d70 --round 3 --void "same answer 58 of 60 times" """
@@ -31,8 +42,7 @@ class Command(AssayCommand):
         what.add_argument("--suspend", metavar="REASON", help="give the worker no more work")
         what.add_argument("--restore", metavar="REASON", help="give the worker work again")
         what.add_argument("--void", metavar="REASON", help="void the worker's votes; tasks open again")
-        for action in NOTES:
-            words = f"keep that a person did this ({action}); nothing else happens"
+        for action, words in NOTES.items():
             what.add_argument(f"--{action.replace('_', '-')}", metavar="REASON", help=words)
         parser.add_argument("--round", type=int, help="with --void: this round only (default: all rounds)")
         parser.add_argument("--by", default="", help="who decided (kept with the reason)")
