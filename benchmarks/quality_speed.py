@@ -10,23 +10,23 @@ crowd-kit's of the same name by more than 0.2 points.
 
 Measured on 2026-11-21, 2 cores, Debian 12, other work running beside it, with --limit 100:
 
-          votes     method      CPU s  crowd-kit      times         MB  crowd-kit   accuracy  crowd-kit
-      10^6 x 10   majority       0.15       0.63        4.1        131        302     0.9750     0.9750
-      10^6 x 10       wawa       0.17       1.71       10.3        131        325     0.9824     0.9824
-      10^6 x 10        zbs       0.52      74.12      142.7        131        370     0.9824     0.9824
-      10^6 x 10   one_coin       0.34      18.92       55.5        131        485     0.9825     0.9825
-      10^6 x 10dawid_skene       0.40      13.14       32.9        160        455     0.9835     0.9787
-      10^6 x 10       auto      14.41          -          -        343          -     0.9835          -
-    10^5 x 1000   majority       0.02       0.15        8.2         15        312     0.9817     0.9816
-    10^5 x 1000   one_coin       0.04      > 100     > 2500         15          -     0.9869          -
-    10^5 x 1000dawid_skene       0.16      > 100      > 600         34          -     0.9893          -
-    10^5 x 1000       auto       6.75          -          -        801          -     0.9893          -
-     88,000 x 4       glad       0.17      23.32      137.4         15        181     0.8707     0.8708
-     88,000 x 4       mace       0.06      29.41      468.1         11         17     0.8729     0.8721
-     88,000 x 4       auto       1.05          -          -         20          -     0.8719          -
-    10^7 x 1000   majority       3.53          -          -        981          -     0.9808          -
-    10^7 x 1000       auto       6.97          -          -       1021          -     0.9869          -
-      10^7 x 10dawid_skene       9.06          -          -       1262          -     0.9841          -
+           votes       method      CPU s  crowd-kit      times         MB  crowd-kit   accuracy  crowd-kit
+       10^6 x 10     majority       0.15       0.63        4.1        131        302     0.9750     0.9750
+       10^6 x 10         wawa       0.17       1.71       10.3        131        325     0.9824     0.9824
+       10^6 x 10          zbs       0.52      74.12      142.7        131        370     0.9824     0.9824
+       10^6 x 10     one_coin       0.34      18.92       55.5        131        485     0.9825     0.9825
+       10^6 x 10  dawid_skene       0.40      13.14       32.9        160        455     0.9835     0.9787
+       10^6 x 10         auto      14.41          -          -        343          -     0.9835          -
+     10^5 x 1000     majority       0.02       0.15        8.2         15        312     0.9817     0.9816
+     10^5 x 1000     one_coin       0.04      > 100     > 2500         15          -     0.9869          -
+     10^5 x 1000  dawid_skene       0.16      > 100      > 600         34          -     0.9893          -
+     10^5 x 1000         auto       6.75          -          -        801          -     0.9893          -
+      88,000 x 4         glad       0.17      23.32      137.4         15        181     0.8707     0.8708
+      88,000 x 4         mace       0.06      29.41      468.1         11         17     0.8729     0.8721
+      88,000 x 4         auto       1.05          -          -         20          -     0.8719          -
+     10^7 x 1000     majority       3.53          -          -        981          -     0.9808          -
+     10^7 x 1000         auto       6.97          -          -       1021          -     0.9869          -
+       10^7 x 10  dawid_skene       9.06          -          -       1262          -     0.9841          -
 """
 
 from __future__ import annotations
@@ -151,6 +151,10 @@ def rows_of(
             yield method, found, others.get(method)
 
 
+def as_line(cells: Sequence[str]) -> str:
+    return f"{cells[0]:>16}{cells[1]:>13}" + "".join(f"{cell:>11}" for cell in cells[2:])
+
+
 def line(scene: str, method: str, own: dict, other: dict | None, limit: int) -> str:
     def figures(found: dict | None) -> list[str]:
         if found is None:
@@ -164,7 +168,7 @@ def line(scene: str, method: str, own: dict, other: dict | None, limit: int) -> 
     if own and other is not None:
         times = f"{'' if other else '> '}{(other.get('seconds', limit)) / max(own['seconds'], 1e-3):.1f}"
     cells = [scene, method, mine[0], theirs[0], times, mine[1], theirs[1], mine[2], theirs[2]]
-    return f"{cells[0]:>15}" + "".join(f"{cell:>11}" for cell in cells[1:])
+    return as_line(cells)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -181,7 +185,7 @@ def main(argv: list[str] | None = None) -> int:
     limit = 1200 if args.slow else args.limit
     worse = []
     heads = ("votes", "method", "CPU s", "crowd-kit", "times", "MB", "crowd-kit", "accuracy", "crowd-kit")
-    print(f"{heads[0]:>15}" + "".join(f"{head:>11}" for head in heads[1:]), flush=True)
+    print(as_line(heads), flush=True)
     try:
         if args.peer:
             check(args.peer)
