@@ -4,8 +4,8 @@ The site settles by the rule that `quality.replay` replays, call for call: label
 `gain.outlook` (in which people who look can be fooled alike) says how sure each label is, how many votes
 could settle it and what a vote would save, then `stopping.decide`, or `accuracy_target.reach` where the round
 wants an expected accuracy, decides. The confidence that is kept in Consensus is another one, the
-aggregate's: it is the calibrated one, which pages, exports and the reliability diagram read. The outlook's is
-of use only for stopping and is not kept.
+aggregate's, with its posterior: pages, exports and the reliability diagram read it, whatever the rule of the
+round was. The outlook's is of use only for stopping and is not kept.
 
 `Round.stopping` holds what a round wants beyond `votes_min`, `votes_max` and `confidence`; see `Wish`.
 """
@@ -24,7 +24,7 @@ from annotation_site.services.locking import short_write
 from quality.accuracy_target import reach
 from quality.aggregation import Result
 from quality.forecast import Margin
-from quality.gain import Outlook, outlook
+from quality.gain import Outlook, outlook, stated
 from quality.presets import IMAGENET, SAMPLE_VOTES, VotesNeeded, votes_needed
 from quality.services.issues import votes_requested
 from quality.services.stored import ABSTAIN, category_keys
@@ -137,7 +137,10 @@ def judge(round: Round, tasks: np.ndarray, votes: pd.DataFrame, result: Result, 
     wanted = wanted_of(category, usual, wish.category_confidence)
     ahead = outlook(result.votes, code, wanted[voted])
     confidence, gain, step = np.full(n, np.nan), np.full(n, np.nan), np.ones(n, np.int64)
-    confidence[voted], gain[voted], step[voted] = ahead.confidence, ahead.gain, ahead.needed
+    gain[voted], step[voted] = ahead.gain, ahead.needed
+    # A mean over a category must be honest; a threshold for each task need only sort them well.
+    said = result.consensus["confidence"].to_numpy(float)
+    confidence[voted] = ahead.confidence if wish.expected_accuracy is None else stated(said, ahead)
     sample = _sample(wish, tasks)
     least = np.where(sample, min(SAMPLE_VOTES, round.votes_max), round.votes_min)
     # Audited tasks settle only with the votes that they were given at the start, which is the most.
