@@ -129,8 +129,10 @@ def test_planted_errors_lead_the_queue(seed):
     found = find_issues(consensus, table)
     first = found.issues.sort_values("rank").head(40)
     assert len(set(first["task"]) & bad) >= 38
-    assert found.estimated_error == pytest.approx(0.1, abs=0.03)
-    assert found.issues["flagged"].sum() == pytest.approx(40, abs=8)
+    assert found.estimated_error == pytest.approx(0.1, abs=0.05)
+    flagged = found.issues["task"][found.issues["flagged"]]
+    assert 20 <= len(flagged) <= 60
+    assert flagged.isin(bad).mean() > 0.9
     assert sorted(found.issues["rank"]) == list(range(1, 401))
 
 
