@@ -117,11 +117,42 @@ def clean_votes(
     """
     frame = _with_task(frame, COLUMNS, "votes")
     codes, names, dropped = _code_columns(frame)
+    task, worker, label = _one_row_each(codes, names, dropped)
+    task, tasks = _compact(task, names["task"])
+    worker, workers = _compact(worker, names["worker"])
+    known, notes = _clean_gold(gold, tasks)
+    if len(tasks) < len(names["task"]):
+        notes.insert(0, f"{len(names['task']) - len(tasks)} tasks have no usable row and were left out")
+    given = np.bincount(task, minlength=len(tasks))
+    worker_given = np.bincount(worker, minlength=len(workers))
+
+    abstains = np.isin(names["label"], ABSTAIN)
+    chosen = np.bincount(label, minlength=len(abstains)) > 0
+    wanted = {*names["label"][chosen & ~abstains], *known.values()}
+    wanted |= {as_text(x) for x in (() if labels is None else labels)} - {"", *ABSTAIN}
+    all_labels = np.array(sorted(wanted), dtype=object)
+    new_code = {name: i for i, name in enumerate(all_labels)}
+    gold_code = np.full(len(tasks), -1, np.int64)
+    gold_code[list(known)] = [new_code[name] for name in known.values()]
+    recode = np.array([new_code.get(name, -1) for name in names["label"]], dtype=np.int64)
+    label = recode[label] if len(label) else label
+    evidence = label >= 0
+    if not evidence.all():
+        task, worker, label = task[evidence], worker[evidence], label[evidence]
+    return Votes(
+        tasks, workers, all_labels, task, worker, label, given, worker_given, gold_code,
+        len(frame), int((~evidence).sum()), dropped, tuple(notes),
+    )  # fmt: skip
+
+
+def _one_row_each(
+    codes: dict[str, Ints], names: dict[str, np.ndarray], dropped: dict[str, int]
+) -> tuple[Ints, Ints, Ints]:
+    """Task, worker and label of the rows that have all three, in order; the last of a worker on a task."""
     task, worker, label = codes["task"], codes["worker"], codes["label"]
     if dropped:
         good = (task >= 0) & (worker >= 0) & (label >= 0)
         task, worker, label = task[good], worker[good], label[good]
-
     order = _by_task_and_worker(task, worker, len(names["task"]), len(names["worker"]))
     task, worker, label = task[order], worker[order], label[order]
     last = np.ones(len(task), bool)
@@ -129,34 +160,7 @@ def clean_votes(
     if not last.all():
         dropped["repeated"] = int((~last).sum())
         task, worker, label = task[last], worker[last], label[last]
-
-    task, tasks = _compact(task, names["task"])
-    worker, workers = _compact(worker, names["worker"])
-    known, notes = _clean_gold(gold, tasks)
-    if len(tasks) < len(names["task"]):
-        notes.insert(0, f"{len(names['task']) - len(tasks)} tasks have no usable row and were left out")
-    abstains = np.isin(names["label"], ABSTAIN)
-    evidence = ~abstains[label]
-    wanted = set(names["label"][np.bincount(label, minlength=len(abstains)) * ~abstains > 0]) | set(
-        known.values()
-    )
-    wanted |= {as_text(x) for x in (() if labels is None else labels)} - {"", *ABSTAIN}
-    all_labels = np.array(sorted(wanted), dtype=object)
-    new_code = {name: i for i, name in enumerate(all_labels)}
-    recode = np.array([new_code.get(name, -1) for name in names["label"]], dtype=np.int64)
-    gold_code = np.full(len(tasks), -1, np.int64)
-    for position, name in known.items():
-        gold_code[position] = new_code[name]
-    given = np.bincount(task, minlength=len(tasks))
-    worker_given = np.bincount(worker, minlength=len(workers))
-    if len(label):
-        label = recode[label]
-    if not evidence.all():
-        task, worker, label = task[evidence], worker[evidence], label[evidence]
-    return Votes(
-        tasks, workers, all_labels, task, worker, label, given, worker_given, gold_code,
-        len(frame), int((~evidence).sum()), dropped, tuple(notes),
-    )  # fmt: skip
+    return task, worker, label
 
 
 def _by_task_and_worker(task: Ints, worker: Ints, tasks: int, workers: int) -> Ints:
