@@ -218,6 +218,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         table_kind(args.output)
+        if Path(args.output).resolve() in (
+            Path(args.consensus).resolve(),
+            Path(args.probabilities).resolve(),
+        ):
+            raise BadTable(f"{args.output}: it is read here too; results go to a file of their own")
         consensus = read_table(args.consensus, ("task", "label"), rename=RENAME)
         probabilities = read_table(args.probabilities, ("task", "label", "probability"), rename=RENAME)
         found = find_issues(consensus, probabilities, args.rank_by)

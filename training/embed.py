@@ -87,6 +87,10 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     """Check the arguments, embed, judge, write; the summary that `--json` prints."""
     for target in filter(None, (args.output, args.probabilities)):
         table_kind(target)
+    written = [Path(path).resolve() for path in (args.output, args.probabilities) if path]
+    read = [Path(path).resolve() for path in (args.labels, args.groups, args.map) if path]
+    if len({*written, *read}) < len(written) + len(set(read)):
+        raise BadTable("an output is named for something else too; results go to files of their own")
     if table_kind(args.output) != ".parquet":
         raise BadTable(f"{args.output}: features are written as .parquet")
     if not 16 <= args.size <= 1024 or not 2 <= args.folds <= 100:

@@ -238,11 +238,13 @@ def test_unusable_input_is_one_line_and_exit_2(tmp_path, consensus, probabilitie
     assert not (tmp_path / "issues.csv").exists()
 
 
-@pytest.mark.parametrize("output", ["issues.txt", "nowhere/issues.csv"])
+@pytest.mark.parametrize("output", ["issues.txt", "nowhere/issues.csv", "consensus.csv"])
 def test_an_output_that_cannot_be_written(files, output):
     folder, _ = files
+    before = (folder / "consensus.csv").read_bytes()
     done = process(folder, "consensus.csv", "probs.parquet", "-o", output)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert (folder / "consensus.csv").read_bytes() == before
 
 
 def test_a_folder_for_a_table(files):

@@ -152,6 +152,11 @@ def test_features_and_probabilities_of_a_folder(photos, tmp_path, capsys):
         (["nowhere", "-o", "f.parquet"], "no such folder"),
         (["{photos}", "-o", "f.csv"], "written as .parquet"),
         (["{photos}", "-o", "f.parquet", "--size", "3"], "16 to 1024"),
+        (
+            ["{photos}", "-o", "f.parquet", "--labels", "v.csv", "--probabilities", "./v.csv"],
+            "files of their own",
+        ),
+        (["{photos}", "-o", "f.parquet", "--probabilities", "f.parquet"], "files of their own"),
         (["{photos}", "-o", "f.parquet", "--labels", "l.csv"], "needs --probabilities"),
         (["{photos}", "-o", "f.parquet", "--probabilities", "p.csv"], "needs --labels"),
         (["{photos}", "-o", "f.parquet", "--probabilities", "p.csv", "--labels", "l.csv"], "no such file"),
