@@ -81,11 +81,11 @@ def aggregate(
     posterior = fit.blind.tempered(alike).clamped(votes)
     summary = _summary(votes, fit, alike)
     known = votes.gold >= 0
-    plain = replace(votes, gold=np.full_like(votes.gold, -1))
-    untold = _FITS[method](plain).blind if known.any() else fit.blind
-    summary["label_accuracy"] = estimated_accuracy(
-        votes, posterior, untold.tempered(usual_likeness(len(votes.labels))), fit.foreseen_right
-    )
+    untold = posterior
+    if known.any():
+        plain = replace(votes, gold=np.full_like(votes.gold, -1))
+        untold = _FITS[method](plain).blind.tempered(usual_likeness(len(votes.labels)))
+    summary["label_accuracy"] = estimated_accuracy(votes, posterior, untold, fit.foreseen_right)
     return Result(votes, fit, posterior, summary, frame)
 
 

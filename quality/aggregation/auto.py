@@ -111,9 +111,7 @@ def _weights(foreseen: np.ndarray, behind: np.ndarray) -> np.ndarray:
     """
     weight = behind / behind.sum()
     for _ in range(200):
-        share = foreseen * weight
-        share /= np.maximum(share.sum(axis=1, keepdims=True), 1e-300)
-        told = share.sum(axis=0) + behind
+        told = weight * ((1.0 / np.maximum(foreseen @ weight, 1e-300)) @ foreseen) + behind
         before, weight = weight, told / told.sum()
         if np.abs(weight - before).max() < 1e-4:
             break

@@ -165,10 +165,11 @@ class SparsePosterior:
         return SparsePosterior(self.votes, prob / total[cells.task], rest / total, self.spread)
 
     def clamped(self, votes: Votes) -> SparsePosterior:
-        known = votes.gold >= 0
+        if not (votes.gold >= 0).any():
+            return self
         prob, rest = self.prob.copy(), self.rest.copy()
         clamp_cells(votes, prob, rest)
-        return SparsePosterior(self.votes, prob, rest, self.spread) if known.any() else self
+        return SparsePosterior(self.votes, prob, rest, self.spread)
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,7 @@ class DensePosterior:
             rows = slice(first, first + 50_000 // table.shape[1] + 1)
             block = self.table[rows] / row_top(self.table[rows])[:, None]
             block = _flatter(block, self.total[rows], self.unit, likeness)
-            np.divide(block, block.sum(axis=1, keepdims=True), out=table[rows])
+            np.multiply(block, (1.0 / (block @ np.ones(block.shape[1])))[:, None], out=table[rows])
         return DensePosterior(table)
 
     def clamped(self, votes: Votes) -> DensePosterior:
@@ -340,8 +341,11 @@ def row_top(table: Floats) -> Floats:
     if not table.shape[1] or table.shape[1] > 64:
         return table.max(axis=1, initial=-np.inf)
     top = table[:, 0].copy()
-    for column in range(1, table.shape[1]):
-        np.maximum(top, table[:, column], out=top)
+    # A block of rows at a time stays in the processor's cache.
+    for first in range(0, len(table), 5000):
+        rows = slice(first, first + 5000)
+        for column in range(1, table.shape[1]):
+            np.maximum(top[rows], table[rows, column], out=top[rows])
     return top
 
 
