@@ -60,6 +60,7 @@ class PassReport:
     workers_flagged: int
     estimated_label_accuracy: dict[str, Any] | None
     price: float
+    waiting_for_sample: bool
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data; counts describe the round after the pass, `forecast` what it still takes (or None)."""
@@ -75,6 +76,7 @@ class PassReport:
             "votes_asked": made.votes_asked,
             "mean_confidence": made.mean_confidence,
             "forecast": made.forecast and priced(made.forecast, self.price),
+            "waiting_for_sample": self.waiting_for_sample,
             "estimated_label_accuracy": self.estimated_label_accuracy,
             "workers_flagged": self.workers_flagged,
         }
@@ -196,7 +198,10 @@ def pass_report(qc_pass: QCPass) -> PassReport:
     """What `aggregate --json` prints about a pass."""
     round = Round.objects.get(pk=qc_pass.round_id)
     flagged = WorkerSkill.objects.filter(round=round).exclude(flags="").count()
-    return PassReport(qc_pass, round.tasks_total, flagged, estimated_accuracy(round), vote_price(round))
+    # Under the preset only a sample that is not there yet leaves an open round without a forecast.
+    waits = bool(Wish.of(round).preset) and qc_pass.forecast is None and round.state != Round.State.CLOSED
+    price = vote_price(round)
+    return PassReport(qc_pass, round.tasks_total, flagged, estimated_accuracy(round), price, waits)
 
 
 def estimated_accuracy(round: Round) -> dict[str, Any] | None:

@@ -27,7 +27,9 @@ def forecast_of(
     category stops at once (`--expected-accuracy`).
     """
     wish = Wish.of(round)
-    if round.state == Round.State.CLOSED or wish.expected_accuracy is not None or judged.held.any():
+    if round.state == Round.State.CLOSED or wish.expected_accuracy is not None:
+        return None
+    if wish.preset and judged.margin is None:
         return None
     is_open = plain & (decision.state == ASK_AGAIN)
     voted = judged.voted

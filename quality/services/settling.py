@@ -92,7 +92,7 @@ class Judged:
     `given`: counted votes; `least`, `most`: fewest and most; `confidence` (NaN: no vote), `wanted`, `step`,
     `gain`: as `stopping.decide` takes them; `label`: object[n]. `held`: bool[n], tasks that are neither
     settled nor asked about before the first sample has its votes. `margin`: votes by which labels must
-    lead and do, each int64[n], under the preset.
+    lead and do, each int64[n], under the preset once the sample is there.
     """
 
     voted: np.ndarray
@@ -200,7 +200,7 @@ def _by_sample(
     step = np.maximum(margin - lead, 1)
     wanted = np.ones(len(margin))
     return Judged(**{**vars(judged), "confidence": sure, "wanted": wanted, "step": step, "held": held,
-                     "margin": Margin(margin, lead)})  # fmt: skip
+                     "margin": Margin(margin, lead) if ready else None})  # fmt: skip
 
 
 def _needed(

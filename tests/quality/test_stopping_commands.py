@@ -105,6 +105,14 @@ def test_a_pass_foretells_votes_and_cost_in_words_and_json(run, dataset):
     assert f"about {told['votes']} more votes to finish ({told['lo']} to {told['hi']}, $" in out
 
 
+def test_a_pass_says_that_the_sample_comes_first(run, dataset):
+    run("open_round", "pets", "--question", "verify", "--preset", "imagenet")
+    vote_all(Round.objects.get(), make_worker("one"), always_right)
+    code, out, _ = run("aggregate", "pets", "--json")
+    assert (code, json.loads(out)["waiting_for_sample"], json.loads(out)["forecast"]) == (0, True, None)
+    assert "first sample has not all its votes yet" in run("aggregate", "pets")[1]
+
+
 def test_a_budget_and_prices(run, dataset):
     run(*CLASSIFY, "--votes-min", "2", "--confidence", "0.9999", "--price", "0.02", "--audit", "0")
     round = Round.objects.get()

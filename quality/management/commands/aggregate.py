@@ -103,6 +103,7 @@ def in_words(report: dict[str, Any]) -> str:
         f"{report['asked_again']} asked again ({report['votes_asked']} votes)"
         + ("" if sure is None else f"; mean confidence {sure:.1%}")
         + _outlook(report["forecast"])
+        + ("; the preset's first sample has not all its votes yet" if report["waiting_for_sample"] else "")
     )
     accuracy = report["estimated_label_accuracy"]
     if accuracy:
