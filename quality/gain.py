@@ -7,6 +7,7 @@ looked at falls on either as an urn would draw it (Polya), whose make-up depends
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import comb
 
 import numpy as np
 from scipy.special import gammaln
@@ -71,12 +72,16 @@ def needed(lead: Lead, wanted: Floats, pace: float) -> np.ndarray:
     Args:
         wanted: float64[T], confidence. pace: how likely the voters look.
     """
-    count = np.full(len(lead.first), FARTHEST, np.int64)
     wish = np.clip(wanted, 1e-9, 1 - 1e-9)
     gap = np.log(wish / (1 - wish)) - np.log(np.maximum(lead.first, 1e-12) / np.maximum(lead.second, 1e-12))
+    count = np.ones(len(gap), np.int64)
+    unsure = np.flatnonzero(gap > 0)
+    own, tempted, gap = lead.own[unsure], lead.tempted[unsure], gap[unsure] - 1e-9
+    most = np.full(len(unsure), FARTHEST, np.int64)
     for more in range(FARTHEST, 0, -1):
         n = more * max(pace, 0.05)
-        count[_rising(lead.own, n) - _rising(lead.tempted, n) >= gap - 1e-9] = more
+        most[_rising(own, n) - _rising(tempted, n) >= gap] = more
+    count[unsure] = most
     return count
 
 
@@ -89,13 +94,33 @@ def gain(lead: Lead, pace: float) -> Floats:
     """
     now = np.maximum(lead.first, lead.second)
     best = np.zeros(len(now))
+    if_first, if_second = _Urn(lead.own, lead.other), _Urn(lead.tempted, lead.rival)
     for ahead in HORIZONS:
         then = np.zeros(len(now))
         for agreeing in range(ahead + 1):
-            if_first = lead.first * _urn(lead.own, lead.other, agreeing, ahead)
-            then += np.maximum(if_first, lead.second * _urn(lead.tempted, lead.rival, agreeing, ahead))
+            first = lead.first * if_first.chance(agreeing, ahead)
+            then += np.maximum(first, lead.second * if_second.chance(agreeing, ahead))
         best = np.maximum(best, (then - now) / ahead)
     return best * pace
+
+
+class _Urn:
+    """Polya urns that hold a and b (float64[T]); each draw puts one more of its kind back."""
+
+    def __init__(self, a: Floats, b: Floats) -> None:
+        self.a, self.b, self.both = _products(a), _products(b), _products(a + b)
+
+    def chance(self, hits: int, n: int) -> Floats:
+        """float64[T]: P(`hits` of n draws are of a's kind) (beta-binomial)."""
+        return comb(n, hits) * self.a[hits] * self.b[n - hits] / self.both[n]
+
+
+def _products(x: Floats) -> list[Floats]:
+    """x (x + 1) ... (x + n - 1) for each n up to the farthest horizon."""
+    found = [np.ones(len(x))]
+    for step in range(HORIZONS[-1]):
+        found.append(found[-1] * (x + step))
+    return found
 
 
 @dataclass(frozen=True)
@@ -153,12 +178,6 @@ def _likeliest(owner: np.ndarray, value: Floats, n: int) -> np.ndarray:
     order = order[value[order] >= 0]
     best[owner[order]] = order
     return best
-
-
-def _urn(a: Floats, b: Floats, hits: int, n: int) -> Floats:
-    """P(`hits` of n draws) from a Polya urn that holds a and b (beta-binomial)."""
-    ways = gammaln(n + 1) - gammaln(hits + 1) - gammaln(n - hits + 1)
-    return np.exp(ways + _rising(a, hits) + _rising(b, n - hits) - _rising(a + b, n))
 
 
 def _rising(x: Floats, n: float) -> Floats:

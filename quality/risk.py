@@ -227,9 +227,9 @@ def _chance_if_looked(
     others = np.maximum(own - weight, 0.0)
     room = crowd.alpha + np.maximum(per_task[votes.task] - weight, 0.0)
     x = crowd.alpha * crowd.row[layout.pair[pair]]
-    log = posterior.log[cell] - (_rising(x, own[vote]) - _rising(x, others[vote]))
+    log = posterior.log[cell] - (gammaln(x + own[vote]) - gammaln(x + others[vote]))
     x_rest = crowd.alpha * crowd.elsewhere[votes.label]
-    log_rest = posterior.log_rest[votes.task] - (_rising(x_rest, own) - _rising(x_rest, others))
+    log_rest = posterior.log_rest[votes.task] - (gammaln(x_rest + own) - gammaln(x_rest + others))
     prob, rest = _scaled(vote, log, log_rest)
     truth = votes.gold[votes.task]
     prob = np.where(truth[vote] >= 0, cells.label[cell] == truth[vote], prob)
