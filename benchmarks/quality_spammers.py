@@ -213,11 +213,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--crowds", type=int, default=5, help="simulated honest crowds of 40 for each number of labels"
     )
-    parser.add_argument("--quick", action="store_true", help="two small simulated crowds, one draw")
+    parser.add_argument("--quick", action="store_true", help="one small simulated crowd, one draw")
     args = parser.parse_args(argv)
     if not args.quick and args.votes != default and not args.votes.is_dir():
         parser.error(f"no such folder: {args.votes}")
-    sizes = (2, 10) if args.quick else (2, 4, 10, 100)
+    sizes = (10,) if args.quick else (2, 4, 10, 100)
     draws, crowds = (1, 1) if args.quick else (args.draws, args.crowds)
     sets = [] if args.quick else list(real(args.votes))
     made = [simulated(k, k, votes=60) for k in sizes]

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.quality_spammers import simulated
+from benchmarks.quality_spammers import main, simulated
 from quality.aggregation import aggregate
-from quality.alarm import DUE, FEWEST_VOTES, late_line, lines
+from quality.alarm import DUE, EARLY, FALSE_ALARM, FEWEST_VOTES, late_line, lines
 from quality.flags import Flag
 from quality.peers import Ballots, foresee
 from quality.policy import Action, propose
@@ -185,7 +185,7 @@ def ballots_of(frame: pd.DataFrame) -> Ballots:
 
 def test_the_line_falls_at_the_40th_vote_and_is_out_of_reach_on_too_few():
     drawn = lines(np.array([FEWEST_VOTES - 1, FEWEST_VOTES, DUE - 1, DUE, 10 * DUE]), 3.0)
-    assert drawn.tolist() == [np.inf, -np.log(0.003), -np.log(0.003), 3.0, 3.0]
+    assert drawn.tolist() == [np.inf, -np.log(EARLY), -np.log(EARLY), 3.0, 3.0]
 
 
 @pytest.mark.parametrize("labels", [2, 6])
@@ -199,7 +199,7 @@ def test_the_line_keeps_the_false_alarms_whatever_the_evidence_is_worth(labels):
 
     strong, some, none = (late_line(ballots, forecast, worth, growing(rate)) for rate in (0.5, 0.08, 0.0))
     assert strong == pytest.approx(np.log(10))  # everyone crosses early, at no cost: the least odds decide
-    assert none >= -np.log(0.02) - 1e-9
+    assert none >= -np.log(FALSE_ALARM) - 1e-9
     assert strong <= some <= none + 0.1
 
 
@@ -234,3 +234,10 @@ def test_schoolmates_are_no_copies():
     shared = rng.random(len(mates)) < 0.2
     frame.loc[mates.index[shared], "label"] = like[shared]
     assert not any("copying" in slugs for slugs in flags_of(frame).values())
+
+
+def test_the_benchmark_runs_on_simulated_crowds_alone(capsys):
+    assert main(["--quick"]) == 0
+    told = capsys.readouterr().out
+    assert "simulated, 10 labels" in told
+    assert "honest workers ever flagged" in told
