@@ -151,3 +151,16 @@ def test_needed_votes_would_indeed_settle_and_fewer_would_not():
         odds *= (8.0 + step) / (1.2 + step)
     assert odds >= 99
     assert gain(lead, 1.0)[0] > gain(lead, 0.5)[0] > 0
+
+
+def test_no_vote_vouches_for_its_own_worker():
+    votes, _ = planted(each=4)
+    rows = [
+        (votes.tasks[t], votes.workers[w], votes.labels[k])
+        for t, w, k in zip(votes.task, votes.worker, votes.label, strict=True)
+    ]
+    more = votes_of([*rows, ("0001", "900", "a"), ("0001", "901", "b"), ("0001", "902", "c")])
+    risk = assess(more)
+    alone = np.isin(more.workers[more.worker], ["900", "901", "902"])
+    assert np.ptp(risk.weight[alone]) < 1e-9
+    assert np.ptp(risk.looks[np.isin(more.workers, ["900", "901", "902"])]) > 0.01
