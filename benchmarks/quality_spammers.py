@@ -7,6 +7,21 @@ half always the same. Each votes on 40 tasks, 8 of them gold (20 gold tasks a se
 Beside Assay's flags stand two rules that sites use: right on fewer than 60% of the gold (after 8), and less
 than half in agreement with the majority of all votes (after 10). Honest workers are simulated: abilities
 differ, difficulty is shared, a sixth of the tasks misleads most of them; a look after every second vote.
+
+Measured 2026-11-21 on 2 cores, Debian 12 (--draws 3), share of the planted flagged after 40 (20) votes:
+
+    adult2 100% (89%)  anesthesia, no gold 100% (100%)  bluebirds 67% (50%)  cf 99% (92%)
+    cifar10h_500 99% (99%)  cifar10s 100% (99%)  dog 100% (78%)  product 86% (47%)  rte 95% (67%)
+    simulated, 2 labels 97% (80%), 4 labels 97% (87%), 10 and 100 labels 100% (100%)
+
+after 10 votes in the median, except bluebirds (25), product (20) and rte (15). In product "0" is 88% of the
+truth, so that always "0" is hardly told from honest; in bluebirds half of the workers are right in 62% of
+their votes or fewer: who knew all 40 answers and everyone's skill would find 13% to 92% of the uniform
+answerers, by who still counts as honest (50%, or 60% right). Gold right below 60% finds 62% of the uniform
+ones in rte and 71% in product; agreement with the majority, 24% and 0%.
+Of 200 simulated honest workers for each number of labels, 0% to 0.5% are ever flagged; by the gold rule
+13.5% to 24%. Copies that share 60 tasks: all found in simulated crowds, adult2 (96%), dog and rte; 88% in
+bluebirds, 29% in product (3 votes a task); nobody else named.
 """
 
 from __future__ import annotations
