@@ -1,6 +1,21 @@
 """A whole campaign through the real services: adaptive stopping against a fixed number of votes by majority.
 
 usage: python -m benchmarks.quality_campaign [--quick] [--tasks N] [--rounds N]
+
+60 simulated workers (`people`: pictures hard for everybody, shared temptations, here and there a spammer) claim
+batches, vote, and passes settle, on a SQLite database of its own; adaptive rounds have 2 to 12 votes a task.
+The forecasts' small rounds have 150 tasks, 25 workers, half of them with 20% spammers; `held`: the 90% interval
+that a pass gave holds the votes that the round took in the end.
+
+Measured 2026-11-21, 2 cores (shared with other work), Debian 12, --tasks 1000 --rounds 16; error in %:
+
+    spammers   adaptive at 0.95   at 0.98       majority of 3     of 5    of 7    of 9
+                votes    error    votes  error          error    error   error   error
+          0%     3.32      3.3     4.85    1.7            9.6      5.3     3.6     1.6
+         20%     4.22      3.8     5.82    2.7           18.4      7.6     4.3     3.3
+
+So 3.3 votes a task do what 7 do by majority, and with 20% spammers 4.2 do. Forecasts: 15 of 16 first ones held,
+85 of 91 in all. A pass over 50,000 tasks x 3 votes takes 13 s of one core and 150 MB.
 """
 
 from __future__ import annotations
@@ -81,8 +96,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="a small form, to see that it runs")
-    parser.add_argument("--tasks", type=int, default=1500)
-    parser.add_argument("--rounds", type=int, default=30, help="small rounds, to check forecasts")
+    parser.add_argument("--tasks", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=16, help="small rounds, to check forecasts")
     args = parser.parse_args(argv)
     tasks, rounds, fixed = (60, 1, (3,)) if args.quick else (args.tasks, args.rounds, FIXED)
     with tempfile.TemporaryDirectory() as folder:
