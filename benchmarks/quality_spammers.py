@@ -20,8 +20,8 @@ their votes or fewer: who knew all 40 answers and everyone's skill would find 13
 answerers, by who still counts as honest (50%, or 60% right). Gold right below 60% finds 62% of the uniform
 ones in rte and 71% in product; agreement with the majority, 24% and 0%.
 Of 200 simulated honest workers for each number of labels, 0% to 0.5% are ever flagged; by the gold rule
-13.5% to 24%. Copies that share 60 tasks: all found in simulated crowds, adult2 (96%), dog and rte; 88% in
-bluebirds, 29% in product (3 votes a task); nobody else named.
+13.5% to 24%. Copies that share 60 tasks: all found in simulated crowds, adult2, dog and rte; 89% in
+bluebirds, 33% in product (3 votes a task); nobody else named.
 """
 
 from __future__ import annotations
