@@ -2,10 +2,10 @@
 
 usage: python -m benchmarks.quality_campaign [--quick] [--tasks N] [--rounds N]
 
-60 simulated workers (`people`: pictures hard for everybody, shared temptations, here and there a spammer) claim
-batches, vote, and passes settle, on a SQLite database of its own; adaptive rounds have 2 to 12 votes a task.
-The forecasts' small rounds have 150 tasks, 25 workers, half of them with 20% spammers; `held`: the 90% interval
-that a pass gave holds the votes that the round took in the end.
+60 simulated workers (`people`: pictures hard for everybody, shared temptations, some spammers) claim batches,
+vote, and passes settle, on a SQLite database of its own; adaptive rounds have 2 to 12 votes a task. The
+forecasts' small rounds have 150 tasks and 25 workers, half of them with 20% spammers; a forecast held if its
+90% interval has the votes that the round took in the end.
 
 Measured 2026-11-21, 2 cores (shared with other work), Debian 12, --tasks 1000 --rounds 16; error in %:
 
@@ -14,8 +14,8 @@ Measured 2026-11-21, 2 cores (shared with other work), Debian 12, --tasks 1000 -
           0%     3.32      3.3     4.85    1.7            9.6      5.3     3.6     1.6
          20%     4.22      3.8     5.82    2.7           18.4      7.6     4.3     3.3
 
-So 3.3 votes a task do what 7 do by majority, and with 20% spammers 4.2 do. Forecasts: 15 of 16 first ones held,
-85 of 91 in all. A pass over 50,000 tasks x 3 votes takes 13 s of one core and 150 MB.
+So 3.3 votes a task do what 7 do by majority, and with 20% spammers 4.2 do. Forecasts: 15 of 16 first ones
+held, 85 of 91 in all. A pass over 50,000 tasks x 3 votes takes 13 s of one core and 150 MB.
 """
 
 from __future__ import annotations
