@@ -9,7 +9,7 @@ standard errors: one order of 500 pictures is mostly noise. "excess": the error 
 majority named, order by order; wanted is at most 0.15 point. --quick: a small synthetic crowd, no data.
 
 Measured 2026-11-21 (2 cores, Debian 12), cifar10h_500, --orders 8: votes a picture and error in % (standard
-error about 0.1). Nothing was tuned on this set: the model's settings rest on four others (`quality.risk`).
+error about 0.1). Nothing was tuned on this set: the model's settings rest on four others (see `risk`).
 
     confidence   0.9        0.95       0.98       0.99       0.995      0.998     | majority of 7, 14, 21
     clean      2.19 1.70  2.24 1.55  2.32 1.58  2.38 1.50  3.46 1.20  3.82 1.15   | 1.18  1.15  1.00

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import gammaln
 
+from quality.aggregation.risk import ALPHA, FIRST_LOOK, Floats, Risk
 from quality.gain import Lead
-from quality.risk import ALPHA, FIRST_LOOK, Floats, Risk
 
 DRAWS = 200
 MOST_PLAYED = 1500

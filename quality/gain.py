@@ -12,8 +12,8 @@ from math import comb
 import numpy as np
 from scipy.special import gammaln
 
+from quality.aggregation.risk import FIRST_LOOK, Floats, Risk, assess
 from quality.aggregation.votes import Votes
-from quality.risk import FIRST_LOOK, Floats, Risk, assess
 
 HORIZONS = (1, 2, 3, 4, 6)
 """Votes ahead that `gain` tries: one vote alone cannot turn a lead of two, three together can."""

@@ -1,16 +1,15 @@
 """Assay's default: what the data can carry, chosen by evidence, without the truth.
 
 Estimators that know more about workers win where workers gave many votes and lose where they gave few or
-share their mistakes; which is which cannot be seen from one of them. Three that differ in what they believe
-are asked: a weighted majority; a shrunken confusion table for each worker; "knows or spams". Each is fitted
-to one half of every task's votes and must foresee the other half, as a crowd whose confusion it estimated
-would give it. The mixture of the three that foresees best (stacking: Yao, Vehtari, Simpson, Gelman 2018,
-Bayesian Analysis 13(3)) is the mixture of their posteriors that is returned. A model that has talked itself
-into something tells the other half badly, and gets little weight. Gold, where there is some, is foreseen
-likewise by models that were not told it, and counts as what it is: the truth, not one more opinion; it also
-tells how sure the mixture may be (`calibration`). A fourth
-model then joins, which starts from gold instead of the votes (`gold_seeded`): where most of a crowd share a
-mistake, only that one can know.
+share their mistakes; which is which cannot be seen from one of them. Four that differ in what they believe
+are asked: a weighted majority; a shrunken confusion table for each worker; "knows or spams"; pictures that
+are hard for all (`risk`). Each is fitted to one half of every task's votes and must foresee the other half,
+as a crowd whose confusion it estimated would give it. The mixture that foresees best (stacking: Yao, Vehtari,
+Simpson, Gelman 2018, Bayesian Analysis 13(3)) is the mixture of their posteriors that is returned. A model
+that has talked itself into something tells the other half badly, and gets little weight. Gold, where there is
+some, is foreseen likewise by models that were not told it, and counts as what it is: the truth, not one more
+opinion; it also tells how sure the mixture may be (`calibration`). A fifth model then joins, which starts
+from gold instead of the votes (`gold_seeded`): where most of a crowd share a mistake, only that one can know.
 
 Where a table of tasks x labels is too large to hold (or there is no vote at all), the one-coin model answers
 alone.
@@ -31,11 +30,14 @@ from quality.aggregation.gold_seeded import can_seed, fit_gold_seeded
 from quality.aggregation.mace import fit_mace
 from quality.aggregation.one_coin import fit_one_coin
 from quality.aggregation.posterior import DensePosterior, Fit, label_shares
+from quality.aggregation.risk import fit_risk
 from quality.aggregation.votes import Votes
 from quality.aggregation.wawa import fit_wawa
 
 Model = Callable[[Votes], Fit]
-MODELS: tuple[Model, ...] = (fit_wawa, fit_dawid_skene, fit_mace)
+MODELS: tuple[Model, ...] = (fit_wawa, fit_dawid_skene, fit_mace, fit_risk)
+FAST = MODELS[:-1]
+"""What is asked above MANY votes: there the others know enough of each worker, and `risk` takes longest."""
 MOST_CELLS = 20_000_000
 """Largest table of tasks x labels of which it holds several."""
 EVENLY = 10.0
@@ -54,18 +56,20 @@ def fit_auto(votes: Votes) -> Fit:
     if not len(votes.task) or cells > MOST_CELLS or not fits_in_memory(votes):
         one = fit_one_coin(votes)
         return Fit("one_coin", one.posterior, one.blind, one.skill, one.iterations, one.converged)
-    fits = [model(votes) for model in MODELS]
-    alike = [likeness(votes, fit, model) for fit, model in zip(fits, MODELS, strict=True)]
+    asked = MODELS if len(votes.task) <= MANY else FAST
+    fits = [model(votes) for model in asked]
+    alike = [likeness(votes, fit, model) for fit, model in zip(fits, asked, strict=True)]
+    tempers = [value for fit, value in zip(fits, alike, strict=True) if fit.blind.can_temper]
     tables = [_opinion(votes, fit, value) for fit, value in zip(fits, alike, strict=True)]
-    weight = _weights(_foreseen_votes(votes), EVENLY * np.ones(len(MODELS)))
+    weight = _weights(_foreseen_votes(votes, asked), EVENLY * np.ones(len(asked)))
     known, surety = np.flatnonzero((votes.gold >= 0) & (votes.per_task > 0)), Calibration()
     right: int | None = None
     if len(known) >= FEWEST_GOLD:
-        models = list(zip(MODELS, alike, strict=True))
+        models = list(zip(asked, alike, strict=True))
         behind = GOLD_EVENLY * weight
         if can_seed(votes):
             fits.append(fit_gold_seeded(votes))
-            alike.append(max(alike[1:]))
+            alike.append(max(tempers))
             tables.append(_opinion(votes, fits[-1], alike[-1]))
             models.append((fit_gold_seeded, alike[-1]))
             behind = np.append(behind, behind.sum())
@@ -85,7 +89,7 @@ def fit_auto(votes: Votes) -> Fit:
         max(fit.iterations for fit in fits),
         all(fit.converged for fit in fits),
         {
-            "likeness": float(np.mean(alike[1:])),
+            "likeness": float(np.mean(tempers)),
             "disagreement": float((labels != labels[0]).any(axis=0).mean()),
             "surety": {"power": round(surety.power, 3), "slip": surety.slip},
             "weights": {fit.method: round(float(w), 3) for fit, w in zip(fits, weight, strict=True)},
@@ -96,7 +100,7 @@ def fit_auto(votes: Votes) -> Fit:
 
 def _opinion(votes: Votes, fit: Fit, alike: float) -> np.ndarray:
     """float64[T, K]: what a model says, tempered; of a share of votes, what it says as a probability."""
-    if fit.blind.can_temper:
+    if fit.method != "wawa":
         return fit.blind.tempered(alike).dense().table
     n = votes.per_task[:, None]
     return (fit.blind.dense().table * n + label_shares(votes)[None, :]) / (n + 1.0)
@@ -118,7 +122,7 @@ def _weights(foreseen: np.ndarray, behind: np.ndarray) -> np.ndarray:
     return weight
 
 
-def _foreseen_votes(votes: Votes) -> np.ndarray:
+def _foreseen_votes(votes: Votes, models: tuple[Model, ...]) -> np.ndarray:
     """float64[n, M]: the probability that each model, told half of a task's votes, gave to the others."""
     half = _half(votes)
     parts = []
@@ -127,7 +131,7 @@ def _foreseen_votes(votes: Votes) -> np.ndarray:
         # Gold is weighed apart: here it would speak for whoever fits a few tasks well.
         train = replace(train, gold=np.full_like(votes.gold, -1))
         rest = np.flatnonzero(~told & (train.per_task[votes.task] > 0))
-        parts.append(np.stack([_at_its_best(votes, train, rest, model(train)) for model in MODELS], axis=1))
+        parts.append(np.stack([_at_its_best(votes, train, rest, model(train)) for model in models], axis=1))
     return np.concatenate(parts)
 
 

@@ -7,9 +7,9 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quality.aggregation.risk import Layout, assess, posterior_of
 from quality.aggregation.votes import Votes, clean_votes
 from quality.gain import Lead, gain, needed, outlook, stated
-from quality.risk import Layout, assess, posterior_of
 
 ROWS = st.lists(
     st.tuples(st.integers(0, 7), st.integers(0, 6), st.sampled_from("abcd")), min_size=2, max_size=60

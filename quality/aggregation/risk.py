@@ -24,6 +24,7 @@ from functools import cached_property
 import numpy as np
 from scipy.special import gammaln
 
+from quality.aggregation.posterior import Fit, SparsePosterior
 from quality.aggregation.votes import Votes
 
 ALPHA = 8.0
@@ -42,6 +43,8 @@ RIGHT_PRIOR = 10.0
 MISTAKES_PRIOR = 1.0
 """Votes that stand behind "mistakes go where that label is common", in each row of the crowd's mistakes."""
 MOST_PASSES, TOLERANCE = 12, 1e-3
+AT_REST = 0.03
+"""A last pass that moves no weight by more than this is no news."""
 Floats = np.ndarray
 
 
@@ -115,7 +118,8 @@ class Risk:
     """What is known of T tasks, and what further votes may bring.
 
     `looks`: float64[W], how likely each worker looks; `weight`: float64[n], how likely each vote was looked
-    at, judged without it. `counts`: float64[C], votes looked at of each cell.
+    at, judged without it. `counts`: float64[C], votes looked at of each cell. `moved`: how far the last of
+    `passes` moved a weight.
     """
 
     layout: Layout
@@ -125,6 +129,7 @@ class Risk:
     weight: Floats
     counts: Floats
     passes: int
+    moved: float
 
     def of_labels(self, label: np.ndarray) -> Floats:
         """float64[T]: how likely `label` (int64[T], -1 is none) is right; 0 for a label that nobody named."""
@@ -146,7 +151,7 @@ def assess(votes: Votes, alpha: float = ALPHA) -> Risk:
     looks = np.full(len(votes.workers), FIRST_LOOK)
     shares = LOOKS_PRIOR / LOOKS_PRIOR.sum()
     crowd, habit = _strangers(layout, alpha), _habits(votes)
-    moved, passes = np.inf, 0
+    moved, passes = 1.0, 0
     while moved > TOLERANCE and passes < MOST_PASSES and len(weight):
         counts = _counts(votes, weight)
         crowd = _learn(layout, crowd, counts, posterior_of(layout, crowd, counts))
@@ -157,7 +162,17 @@ def assess(votes: Votes, alpha: float = ALPHA) -> Risk:
         moved = float(np.abs(weight - before).max())
         passes += 1
     counts = _counts(votes, weight)
-    return Risk(layout, crowd, posterior_of(layout, crowd, counts), looks, weight, counts, passes)
+    return Risk(layout, crowd, posterior_of(layout, crowd, counts), looks, weight, counts, passes, moved)
+
+
+def fit_risk(votes: Votes) -> Fit:
+    """The same as one of the models of which `auto` makes its mixture."""
+    risk = assess(votes)
+    told = risk.posterior
+    prob, rest = _scaled(votes.cells.task, told.log, told.log_rest)
+    blind = SparsePosterior(votes, prob, rest, risk.crowd.prior[: len(votes.labels)])
+    skill = risk.looks * risk.crowd.right
+    return Fit("risk", blind.clamped(votes), blind, skill, risk.passes, risk.moved <= AT_REST)
 
 
 def posterior_of(layout: Layout, crowd: Crowd, counts: Floats) -> Posterior:
