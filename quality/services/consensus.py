@@ -82,7 +82,9 @@ class PassReport:
         }
 
 
-def aggregate_round(round: Round, method: str = "auto", budget: int | None = None) -> QCPass:
+def aggregate_round(
+    round: Round, method: str = "auto", budget: int | None = None, pictures: pd.DataFrame | None = None
+) -> QCPass:
     """Compute the round's consensus anew and decide which tasks settle and which get more votes.
 
     The stopping rule is `settling`'s; what it says depends on the counted votes, gold and the round's wishes
@@ -99,6 +101,8 @@ def aggregate_round(round: Round, method: str = "auto", budget: int | None = Non
     Args:
         budget: at most so many votes more are asked for in this pass, where they save most errors; None: all
             that the rule wants. Votes asked for earlier and not given yet are not part of it.
+        pictures: a classifier's `task,label,probability` (`pictures.in_round(...).table`): one more voter in
+            this pass (`method` then says `...+pictures`); the next pass without it rests on votes alone.
 
     Raises:
         BadVotes: the votes cannot be weighed so; or a repeat round, which is evidence on people only.
@@ -111,7 +115,7 @@ def aggregate_round(round: Round, method: str = "auto", budget: int | None = Non
     known = known_labels(round, voted)
     gold = pd.DataFrame({"task": [str(t) for t in known], "label": list(known.values())}, dtype=object)
     choices = [label for label in round.choices() if label not in ABSTAIN]
-    result = aggregate(votes, method=method, gold=gold, labels=choices)
+    result = aggregate(votes, method=method, gold=gold, labels=choices, pictures=pictures)
     given = np.bincount(np.searchsorted(tasks["id"], votes["task"].to_numpy(np.int64)), minlength=len(tasks))
     decided = decisions(round)
     counts = dict(zip(tasks["id"].tolist(), given.tolist(), strict=True)) if decided else {}

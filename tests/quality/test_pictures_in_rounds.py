@@ -8,6 +8,8 @@ import pytest
 from annotation_site.services.tables import votes_table
 from ingest.models import Image
 from quality.aggregation import BadVotes, aggregate
+from quality.management.commands import aggregate as aggregate_command
+from quality.models import Consensus
 from quality.services.pictures import in_round
 from quality.services.rounds import RoundPlan, open_labelling_round
 from tests.quality.scenes import CATEGORIES, add_image, crowd, make_dataset, right_with, truth_of
@@ -79,3 +81,28 @@ def test_pictures_of_elsewhere_are_counted_or_refused(dataset):
         in_round(round, classifier(dataset, lambda image: f"no{image.phash}"))
     with pytest.raises(BadVotes, match="no column probability"):
         in_round(round, pd.DataFrame({"image": ["x"], "label": ["cat"]}))
+
+
+def test_a_pass_with_pictures_is_marked_and_one_without_rests_on_votes(
+    dataset, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("django.db.connections.close_all", lambda: None)
+    round = open_labelling_round(dataset, "classify", plan=PLAN)
+    crowd(round, [right_with(0.6, n) for n in range(3)])
+    file = tmp_path / "probs.parquet"
+    classifier(dataset).to_parquet(file)
+    aggregate_command.Command().run_from_argv(["manage.py", "aggregate", "pets", "--pictures", str(file)])
+    assert "by auto+pictures" in capsys.readouterr().out
+    assert set(Consensus.objects.values_list("method", flat=True)) == {"auto+pictures"}
+    seen = {c.task_id: c.label for c in Consensus.objects.all()}
+    truth = {task.pk: truth_of(task.image) for task in round.tasks.select_related("image")}
+    right = sum(seen[task] == label for task, label in truth.items())
+    aggregate_command.Command().run_from_argv(["manage.py", "aggregate", "pets"])
+    assert set(Consensus.objects.values_list("method", flat=True)) == {"auto"}
+    assert right > sum(c.label == truth[c.task_id] for c in Consensus.objects.all())
+    (tmp_path / "bad.csv").write_text("task,label\n")
+    with pytest.raises(SystemExit) as stop:
+        aggregate_command.Command().run_from_argv(
+            ["manage.py", "aggregate", "pets", "--pictures", str(tmp_path / "bad.csv")]
+        )
+    assert (stop.value.code, capsys.readouterr().err.count("\n")) == (2, 1)

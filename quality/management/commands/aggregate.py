@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 from django.core.management.base import CommandParser
 
 from annotation_site.models import Round
 from ingest.management.base import AssayCommand, BadInput
 from ingest.models import Dataset
+from ingest.tables import read_table
 from quality.aggregation import METHODS, BadVotes
 from quality.services.consensus import aggregate_round, pass_report
 from quality.services.forecast import vote_price
+from quality.services.pictures import in_round
 from quality.services.settling import keep_least_gain
 
 
@@ -22,6 +25,7 @@ class Command(AssayCommand):
     example = """python manage.py aggregate clothing
         python manage.py aggregate clothing --round 3 --method dawid_skene --json
         python manage.py aggregate clothing --round 3 --budget 2000
+        python manage.py aggregate clothing --pictures probs.parquet
         python manage.py aggregate clothing --round 3 --error-price 0.5"""
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -42,6 +46,10 @@ class Command(AssayCommand):
             "--error-price", type=float, metavar="USD",
             help="the same, from what a wrong label costs you: G is the price of a vote by this price",
         )  # fmt: skip
+        parser.add_argument(
+            "--pictures", metavar="F",
+            help="a classifier as one more voter: table of task (sha256, path or URL),label,probability",
+        )  # fmt: skip
         self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -50,17 +58,27 @@ class Command(AssayCommand):
         budget = options["budget"]
         if budget is not None and budget < 0:
             raise BadInput(f"--budget is a number of votes, 0 or more; got {budget}")
+        pictures = _pictures(options["pictures"])
         gains = [_least_gain(round, options) for round in rounds]
         reports = []
         for round, gain in zip(rounds, gains, strict=True):
             try:
                 if gain is not None:
                     keep_least_gain(round, gain)
-                reports.append(pass_report(aggregate_round(round, options["method"], budget)).as_dict())
+                seen = None if pictures is None else in_round(round, pictures)
+                made = aggregate_round(round, options["method"], budget, seen and seen.table)
+                reports.append(pass_report(made).as_dict())
+                if seen is not None:
+                    reports[-1]["pictures_not_in_round"] = seen.unknown
             except BadVotes as error:
                 raise BadInput(f"round {round.pk}: {error}") from None
         data = reports[0] if len(reports) == 1 else {"rounds": reports}
         self.report(options, data, "\n".join(in_words(report) for report in reports))
+
+
+def _pictures(path: str | None) -> pd.DataFrame | None:
+    names = {"image": "task", "item": "task"}
+    return read_table(path, ("task", "label", "probability"), rename=names) if path else None
 
 
 def _rounds(dataset: Dataset, number: int | None) -> list[Round]:
@@ -111,6 +129,8 @@ def in_words(report: dict[str, Any]) -> str:
             f"; label accuracy {accuracy['value']:.1%} ({accuracy['lo']:.1%} to {accuracy['hi']:.1%}, "
             f"{accuracy['n']} references)"
         )
+    if report.get("pictures_not_in_round"):
+        words += f"; {report['pictures_not_in_round']} pictures of the classifier are in no task of the round"
     flagged = report["workers_flagged"]
     return words + (f"; {flagged} workers flagged" if flagged else "")
 
