@@ -23,8 +23,7 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import logsumexp
-from scipy.stats import beta
+from scipy.special import betainc, logsumexp
 
 from quality.peers import Ballots, Floats, Ints
 
@@ -191,7 +190,7 @@ def _weigh(pairs: list[tuple[np.ndarray, Floats]]) -> Floats:
     edges = np.linspace(0, 1, len(RHO) + 1)
     best, chosen = -np.inf, np.full(len(RHO), 1.0 / len(RHO))
     for mean, strength in product(_MEANS, _STRENGTHS):
-        mass = np.diff(beta.cdf(edges, mean * strength, (1 - mean) * strength)) + 1e-4
+        mass = np.diff(betainc(mean * strength, (1 - mean) * strength, edges)) + 1e-4
         mass /= mass.sum()
         honest = logsumexp(alike + np.log(mass), axis=1)
         for share in _COPIED:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 EVEN = 0.12
 """Standard deviation of log seconds below which a pace is no person's: well under people's 0.2 and more."""
@@ -82,7 +82,7 @@ def even_paced(pace: Pace) -> np.ndarray:
     if not able.any() or np.median(pace.spread[able]) < 2 * EVEN:
         return np.zeros(len(pace.n), bool)
     kept = np.maximum(0.8 * pace.n, 2.0)
-    line = chi2.ppf(FALSE_ALARM / (kept * (kept + 1)), kept - 1)
+    line = chdtri(kept - 1, 1 - FALSE_ALARM / (kept * (kept + 1)))
     with np.errstate(invalid="ignore"):
         return able & ((kept - 1) * np.square(pace.spread / EVEN) < line)
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.stats import beta
+from scipy.special import betainccinv, betaincinv
 
 PRIOR_VOTES = 4.0
 """Votes that the crowd's mean is worth in a worker's skill."""
@@ -42,7 +42,7 @@ def skill_intervals(right: Floats, n: Floats, level: float = 0.95) -> tuple[Floa
     a = PRIOR_VOTES * mean + right
     b = PRIOR_VOTES * (1 - mean) + np.maximum(n - right, 0.0)
     tail = (1 - level) / 2
-    return a / (a + b), beta.ppf(tail, a, b), beta.isf(tail, a, b)
+    return a / (a + b), betaincinv(a, b, tail), betainccinv(a, b, tail)
 
 
 def peer_belief(
@@ -149,8 +149,8 @@ class Record:
         """The ends of the skill's interval."""
         tail = (1 - level) / 2
         return (
-            float(beta.ppf(tail, self.right, self.wrong)),
-            float(beta.isf(tail, self.right, self.wrong)),
+            float(betaincinv(self.right, self.wrong, tail)),
+            float(betainccinv(self.right, self.wrong, tail)),
         )
 
 

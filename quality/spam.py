@@ -26,8 +26,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import gammaln, logsumexp
-from scipy.stats import beta
+from scipy.special import betainc, gammaln, logsumexp
 
 from quality.alarm import BLIND, FEWEST_VOTES, late_line, lines
 from quality.peers import Ballots, Floats, Forecast, Ints, foresee
@@ -220,6 +219,6 @@ def _beta_shapes() -> Floats:
     means, strengths = np.repeat(_MEANS, len(_STRENGTHS)), np.tile(_STRENGTHS, len(_MEANS))
     edges = np.linspace(LEAST_ATTENTION - 0.025, 1.0, len(ATTENTION) + 1)
     a, b = (means * strengths)[:, None], ((1 - means) * strengths)[:, None]
-    mass = np.maximum(np.diff(beta.cdf(edges[None, :], a, b), axis=1), 1e-12)
+    mass = np.maximum(np.diff(betainc(a, b, edges[None, :]), axis=1), 1e-12)
     mass /= mass.sum(axis=1, keepdims=True)
     return np.concatenate([(1 - even) * mass + even / len(ATTENTION) for even in SPREAD_EVENLY])
