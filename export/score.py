@@ -6,7 +6,6 @@ A picture is right at top 5 if its category is among its first five guesses (Rus
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from ingest.arguments import Arguments
 from ingest.tables import BadTable, read_table
 
 GUESSES = [f"category{n}" for n in range(1, 6)]
@@ -59,11 +59,10 @@ def score(answers: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> int:
     """Exit code: 0 scored, 2 a table cannot be used."""
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="python -m export.score",
         description="Top-1 and top-5 error of predictions against the answers of a test split.",
         epilog="example:\n  python -m export.score answers.csv predictions.csv --json",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("answers", type=Path, help="image,category (.csv, .csv.gz or .parquet)")
     parser.add_argument("predictions", type=Path, help="image,category1..category5, the best guess first")

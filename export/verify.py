@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
 
 from export.checks import Problem, check_release, files_to_check
+from ingest.arguments import Arguments
 from ingest.progress import progress
 
 SHOWN = 20
@@ -37,11 +37,10 @@ def as_text(folder: Path, problems: list[Problem]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Exit code: 0 sound, 1 a rule is broken, 2 no such folder."""
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="python -m export.verify",
         description="Check every checksum and rule of a release folder.",
         epilog="example:\n  python -m export.verify releases/birds-1.0.0 --json",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folder", type=Path, help="the release folder")
     parser.add_argument("--json", action="store_true", help="print {ok, errors: [{rule, path, detail}]}")

@@ -19,6 +19,7 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
+from ingest.arguments import Arguments
 from ingest.decode import RejectedPicture, open_picture
 from ingest.duplicates import (
     DEFAULT_RADIUS,
@@ -283,7 +284,7 @@ def _bar(total: int, words: str, unit: str) -> tqdm:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="python -m ingest.dedup",
         description="Find near-duplicates (resized, recompressed, marked, lightly cropped) among the "
         "pictures below a folder. Every pair is verified by its pixels; close hashes alone merge nothing.",

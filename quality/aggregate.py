@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ingest.arguments import Arguments
 from ingest.tables import BadTable, read_table, table_kind, write_table
 from quality.aggregation import METHODS, BadVotes, Result, aggregate
 from quality.aggregation.votes import ABSTAIN
@@ -139,11 +140,10 @@ def _as_text(consensus: pd.DataFrame, path: str) -> pd.DataFrame:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="python -m quality.aggregate",
         description="Settle the labels in a table of votes.",
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("votes", metavar="VOTES", nargs="+", help="table of task,worker,label, or an export")
     parser.add_argument(

@@ -23,6 +23,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ingest.arguments import Arguments
 from ingest.tables import BadTable, read_table, table_kind, write_table
 
 RENAME = {"item": "task", "image": "task", "category": "label"}
@@ -253,11 +254,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="python -m quality.issues",
         description="Find labels that look wrong, given a classifier's out-of-fold probabilities.",
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("consensus", metavar="CONSENSUS", help="table of task,label")
     parser.add_argument("probabilities", metavar="PROBABILITIES", help="table of task,label,probability")

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from ingest.arguments import Arguments
 from ingest.tables import BadTable, read_table, table_kind, write_table
 from quality.accuracy_target import reach
 from quality.aggregation import METHODS, BadVotes, aggregate
@@ -237,11 +238,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="python -m quality.replay",
         description="Run a past or planned campaign through the site's stopping rule.",
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("votes", metavar="VOTES", help="table of task,worker,label in order of arrival")
     parser.add_argument("-o", "--output", metavar="RESULT", required=True, help="the table to write")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
@@ -94,3 +95,12 @@ def test_links_in_the_documents_lead_somewhere():
     for document in ROOT.glob("*.md"):
         for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", document.read_text()):
             assert (ROOT / target).exists(), f"{document.name}: {target} is not there"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_unusable_arguments_get_one_line(module, capsys):
+    with pytest.raises(SystemExit) as stop:
+        importlib.import_module(module).main(["--nonsense"])
+    told = capsys.readouterr()
+    assert (stop.value.code, told.out, told.err.count("\n")) == (2, "", 1)
+    assert f"python -m {module} --help" in told.err

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ingest.arguments import Arguments
 from ingest.progress import progress as bar
 from ingest.tables import BadTable, table_kind, write_table
 from quality.aggregation import BadVotes
@@ -249,11 +250,10 @@ def _write_features(album: Album, found: Embedded, target: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="python -m training.embed",
         description="Turn pictures into features, and judge their labels out of fold.",
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("place", type=Path, metavar="RELEASE|FOLDER", help="where the pictures are")
     parser.add_argument("-o", "--output", metavar="F.parquet", required=True, help="the features")

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from ingest.arguments import Arguments
 from training.arms import ARMS, ArmError, Labellings, default_arms, prepare
 from training.presets import PRESETS, Settings, SettingsError, resolve
 from training.release import Release, ReleaseError, open_release
@@ -35,11 +36,10 @@ predictions.parquet, checkpoints/.
 
 def parser() -> argparse.ArgumentParser:
     """The command line; every setting of `training.presets.Settings` can also stand in the TOML file."""
-    p = argparse.ArgumentParser(
+    p = Arguments(
         prog="python -m training.retrain",
         description="Retrain a baseline on a release under several labellings and compare them.",
         epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("release", type=Path, help="release folder (DATASET-VERSION)")
     p.add_argument("-o", "--output", type=Path, required=True, metavar="RUN", help="folder of the run")
