@@ -3,33 +3,10 @@ import json
 import pytest
 
 from annotation_site.models import Round, Worker
-from quality.management.commands import add_gold, add_reference, aggregate, open_round
 from quality.models import Gold, QCPass, Reference
 from tests.quality.scenes import always_right, crowd, make_dataset
 
 pytestmark = pytest.mark.django_db
-COMMANDS = {
-    "add_gold": add_gold,
-    "add_reference": add_reference,
-    "aggregate": aggregate,
-    "open_round": open_round,
-}
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Run a command as a shell does: (exit code, stdout, stderr)."""
-    monkeypatch.setattr("django.db.connections.close_all", lambda: None)
-
-    def go(name, *words):
-        try:
-            COMMANDS[name].Command().run_from_argv(["manage.py", name, *map(str, words)])
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capsys.readouterr()
-
-    return go
 
 
 @pytest.fixture
@@ -157,7 +134,7 @@ def test_aggregate_refuses_what_it_does_not_know(run, dataset):
     assert run("aggregate", "pets", "--method", "guess")[0] == 2
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS))
+@pytest.mark.parametrize("name", ["add_gold", "add_reference", "aggregate", "open_round"])
 def test_help_shows_an_example(run, name):
     code, out, _ = run(name, "--help")
     assert code == 0

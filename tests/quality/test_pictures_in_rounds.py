@@ -8,7 +8,6 @@ import pytest
 from annotation_site.services.tables import votes_table
 from ingest.models import Image
 from quality.aggregation import BadVotes, aggregate
-from quality.management.commands import aggregate as aggregate_command
 from quality.models import Consensus
 from quality.services.pictures import in_round
 from quality.services.rounds import RoundPlan, open_labelling_round
@@ -83,26 +82,22 @@ def test_pictures_of_elsewhere_are_counted_or_refused(dataset):
         in_round(round, pd.DataFrame({"image": ["x"], "label": ["cat"]}))
 
 
-def test_a_pass_with_pictures_is_marked_and_one_without_rests_on_votes(
-    dataset, tmp_path, capsys, monkeypatch
-):
-    monkeypatch.setattr("django.db.connections.close_all", lambda: None)
+def test_a_pass_with_pictures_is_marked_and_one_without_rests_on_votes(dataset, tmp_path, run):
     round = open_labelling_round(dataset, "classify", plan=PLAN)
     crowd(round, [right_with(0.6, n) for n in range(3)])
     file = tmp_path / "probs.parquet"
-    classifier(dataset).to_parquet(file)
-    aggregate_command.Command().run_from_argv(["manage.py", "aggregate", "pets", "--pictures", str(file)])
-    assert "by auto+pictures" in capsys.readouterr().out
+    elsewhere = pd.DataFrame({"image": ["gone.jpg"], "label": ["cat"], "probability": [1.0]})
+    pd.concat([classifier(dataset), elsewhere]).to_parquet(file)
+    said = run("aggregate", "pets", "--pictures", file)[1]
+    assert "by auto+pictures" in said
+    assert "1 pictures of the classifier are in no task" in said
     assert set(Consensus.objects.values_list("method", flat=True)) == {"auto+pictures"}
     seen = {c.task_id: c.label for c in Consensus.objects.all()}
     truth = {task.pk: truth_of(task.image) for task in round.tasks.select_related("image")}
     right = sum(seen[task] == label for task, label in truth.items())
-    aggregate_command.Command().run_from_argv(["manage.py", "aggregate", "pets"])
+    assert run("aggregate", "pets")[0] == 0
     assert set(Consensus.objects.values_list("method", flat=True)) == {"auto"}
     assert right > sum(c.label == truth[c.task_id] for c in Consensus.objects.all())
     (tmp_path / "bad.csv").write_text("task,label\n")
-    with pytest.raises(SystemExit) as stop:
-        aggregate_command.Command().run_from_argv(
-            ["manage.py", "aggregate", "pets", "--pictures", str(tmp_path / "bad.csv")]
-        )
-    assert (stop.value.code, capsys.readouterr().err.count("\n")) == (2, 1)
+    code, _, err = run("aggregate", "pets", "--pictures", tmp_path / "bad.csv")
+    assert (code, err.count("\n")) == (2, 1)

@@ -18,7 +18,6 @@ from annotation_site.services.rounds import HAS_ROOM, close_round
 from ingest.models import Image
 from ingest.tables import BadTable
 from quality.issues import run_probabilities
-from quality.management.commands import request_votes
 from quality.models import Consensus, VoteRequest
 from quality.services.adjudication import adjudicate
 from quality.services.consensus import aggregate_round
@@ -54,22 +53,6 @@ def settled(dataset):
     round.refresh_from_db()
     assert round.tasks_settled == 12
     return round
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Run the command as a shell does: (exit code, stdout, stderr)."""
-    monkeypatch.setattr("django.db.connections.close_all", lambda: None)
-
-    def go(*words):
-        try:
-            request_votes.Command().run_from_argv(["manage.py", "request_votes", *map(str, words)])
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capsys.readouterr()
-
-    return go
 
 
 def task_of(round, number):
@@ -216,7 +199,7 @@ def test_repeats_and_closed_rounds_are_not_asked(dataset, settled, run, tmp_path
     close_round(settled)
     file = tmp_path / "issues.csv"
     file.write_text("task,label\n3.jpg,cat\n")
-    code, out, err = run("pets", "--issues", file)
+    code, out, err = run("request_votes", "pets", "--issues", file)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "open_round pets --question classify --images" in err
     assert not settled.tasks.filter(state=Task.State.OPEN).exists()
@@ -257,12 +240,12 @@ def test_a_file_of_issues_by_rank(run, dataset, settled, tmp_path):
     file.write_text(
         "task,label,suggested,flagged,rank\n3.jpg,cat,dog,true,2\n4.jpg,dog,cat,true,1\n5.jpg,eel,cat,false,3\n"
     )
-    code, out, _ = run("pets", "--issues", file, "--most", 1, "--json")
+    code, out, _ = run("request_votes", "pets", "--issues", file, "--most", 1, "--json")
     assert (code, json.loads(out)) == (
         0, {"tasks": 1, "votes": 1, "rounds": [settled.pk], "left_out": {}, "unknown": 0},
     )  # fmt: skip
     assert task_of(settled, 4).state == Task.State.OPEN
-    code, out, _ = run("pets", "--issues", file)
+    code, out, _ = run("request_votes", "pets", "--issues", file)
     assert code == 0
     assert out == (
         f"1 more votes asked for on 1 tasks of round {settled.pk}; "
@@ -289,7 +272,7 @@ def test_unusable_files_are_one_line_and_ask_nothing(run, settled, tmp_path, con
     file = tmp_path / "issues.csv"
     if content is not None:
         file.write_text(content)
-    code, out, err = run("pets", "--issues", file, *more)
+    code, out, err = run("request_votes", "pets", "--issues", file, *more)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert words in err
     assert not VoteRequest.objects.exists()
@@ -298,7 +281,7 @@ def test_unusable_files_are_one_line_and_ask_nothing(run, settled, tmp_path, con
 def test_unknown_pictures_can_be_left_out(run, settled, tmp_path):
     file = tmp_path / "issues.csv"
     file.write_text("image\n3.jpg\nnowhere.jpg\n")
-    code, out, _ = run("pets", "--issues", file, "--skip-unknown", "--json")
+    code, out, _ = run("request_votes", "pets", "--issues", file, "--skip-unknown", "--json")
     assert (code, json.loads(out)["unknown"], json.loads(out)["tasks"]) == (0, 1, 1)
 
 
@@ -321,7 +304,7 @@ def predictions(dataset, folder, **columns):
 
 def test_a_run_with_out_of_fold_predictions(run, dataset, settled, tmp_path):
     folder = predictions(dataset, tmp_path / "run", fold=1)
-    code, out, _ = run("pets", "--from-run", folder, "--json")
+    code, out, _ = run("request_votes", "pets", "--from-run", folder, "--json")
     assert (code, json.loads(out)["tasks"]) == (0, 1)
     assert task_of(settled, 3).state == Task.State.OPEN
     assert VoteRequest.objects.get().origin.startswith("run/predictions.parquet ")
@@ -329,13 +312,13 @@ def test_a_run_with_out_of_fold_predictions(run, dataset, settled, tmp_path):
 
 def test_a_run_without_them_says_so(run, dataset, settled, tmp_path):
     folder = predictions(dataset, tmp_path / "run")
-    code, out, err = run("pets", "--from-run", folder)
+    code, out, err = run("request_votes", "pets", "--from-run", folder)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "only the test split" in err
-    code, _, err = run("pets", "--from-run", tmp_path / "nothing")
+    code, _, err = run("request_votes", "pets", "--from-run", tmp_path / "nothing")
     assert (code, "no such file" in err, err.count("\n")) == (2, True, 1)
     (tmp_path / "run" / "predictions.parquet").write_bytes(b"rubbish")
-    code, _, err = run("pets", "--from-run", folder)
+    code, _, err = run("request_votes", "pets", "--from-run", folder)
     assert (code, "not a readable table" in err, err.count("\n")) == (2, True, 1)
 
 

@@ -5,8 +5,6 @@ import json
 import pytest
 
 from annotation_site.models import Task, Vote
-from quality.management.commands import add_gold as add_gold_command
-from quality.management.commands import review_worker
 from quality.models import Gold, WorkerAction
 from quality.services.consensus import aggregate_round
 from quality.services.known import add_gold
@@ -14,23 +12,6 @@ from quality.services.rounds import RoundPlan, open_labelling_round
 from tests.quality.scenes import always_right, crowd, make_dataset, make_worker, right_with
 
 pytestmark = pytest.mark.django_db
-COMMANDS = {"add_gold": add_gold_command, "review_worker": review_worker}
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Run a command as a shell does: (exit code, stdout, stderr)."""
-    monkeypatch.setattr("django.db.connections.close_all", lambda: None)
-
-    def go(name, *words):
-        try:
-            COMMANDS[name].Command().run_from_argv(["manage.py", name, *map(str, words)])
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capsys.readouterr()
-
-    return go
 
 
 @pytest.fixture
@@ -172,9 +153,7 @@ def test_more_than_one_flag_never_hides_a_worker(run, round):
     assert [row["worker"] for row in told] == sorted(row["worker"] for row in told)
 
 
-def test_the_help_says_what_is_proposed(run, capsys):
-    with pytest.raises(SystemExit):
-        review_worker.Command().create_parser("manage.py", "review_worker").parse_args(["--help"])
-    text = " ".join(capsys.readouterr().out.split())
+def test_the_help_says_what_is_proposed(run):
+    text = " ".join(run("review_worker", "--help")[1].split())
     assert "too fast: warn, then retrain, then suspend" in text
     assert "example:" in text

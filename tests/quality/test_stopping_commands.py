@@ -5,28 +5,10 @@ import json
 import pytest
 
 from annotation_site.models import Round
-from quality.management.commands import aggregate, open_round
 from tests.quality.scenes import always_right, crowd, make_dataset, make_worker, right_with, vote_all
 
 pytestmark = pytest.mark.django_db
-COMMANDS = {"aggregate": aggregate, "open_round": open_round}
 CLASSIFY = ("open_round", "pets", "--question", "classify")
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Run a command as a shell does: (exit code, stdout, stderr)."""
-    monkeypatch.setattr("django.db.connections.close_all", lambda: None)
-
-    def go(name, *words):
-        try:
-            COMMANDS[name].Command().run_from_argv(["manage.py", name, *map(str, words)])
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        return code, *capsys.readouterr()
-
-    return go
 
 
 @pytest.fixture
