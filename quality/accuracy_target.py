@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from quality.stopping import ASK_AGAIN, EXHAUSTED, SETTLED, Decision, check_limits
+from quality.stopping import ASK_AGAIN, EXHAUSTED, SETTLED, Decision, per_task
 
 SLACK = 1e-9
 """Confidence is rounded to 1e-6 on its way through tables, and sums of many are not exact."""
@@ -50,13 +50,7 @@ def reach(
     """
     votes = np.asarray(votes, np.int64)
     sure = np.nan_to_num(np.asarray(confidence, float), nan=0.0)
-    least = np.broadcast_to(np.asarray(votes_min, np.int64), votes.shape)
-    limit = np.iinfo(np.int64).max if votes_max is None else votes_max
-    most = np.broadcast_to(np.asarray(limit, np.int64), votes.shape)
-    wish = np.broadcast_to(np.asarray(target, float), votes.shape)
-    check_limits(least, most, wish, np.asarray(step))
-    if available is not None:
-        most = np.minimum(most, votes + np.maximum(available, 0))
+    least, most, wish = per_task(votes, votes_min, votes_max, target, step, available)
     done = np.zeros(votes.shape, bool) if closed is None else np.asarray(closed, bool)
     saves = (1.0 - sure) if gain is None else np.nan_to_num(np.asarray(gain, float), nan=1.0)
     room = np.maximum(most - votes, 0)

@@ -54,13 +54,7 @@ def decide(
         ValueError: a limit that makes no sense.
     """
     confidence, votes = np.asarray(confidence, float), np.asarray(votes, np.int64)
-    least = np.broadcast_to(np.asarray(votes_min, np.int64), votes.shape)
-    limit = np.iinfo(np.int64).max if votes_max is None else votes_max
-    most = np.broadcast_to(np.asarray(limit, np.int64), votes.shape)
-    wanted = np.broadcast_to(np.asarray(wanted_confidence, float), votes.shape)
-    check_limits(least, most, wanted, np.asarray(step))
-    if available is not None:
-        most = np.minimum(most, votes + np.maximum(available, 0))
+    least, most, wanted = per_task(votes, votes_min, votes_max, wanted_confidence, step, available)
     # Confidence is rounded to 1e-6 on its way through tables: a wish of 0.95 must be met by 0.95.
     sure = np.nan_to_num(confidence, nan=0.0) >= wanted - 1e-9
     settled = sure & (votes >= least)
@@ -96,6 +90,29 @@ def within_budget(ask: np.ndarray, gain: np.ndarray, left: int) -> np.ndarray:
     cut = np.zeros_like(ask)
     cut[order] = np.clip(left - (np.cumsum(ask[order]) - ask[order]), 0, ask[order])
     return cut
+
+
+def per_task(
+    votes: np.ndarray,
+    votes_min: int | np.ndarray,
+    votes_max: int | np.ndarray | None,
+    wanted: float | np.ndarray,
+    step: int | np.ndarray,
+    available: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Fewest votes int64[n], most votes int64[n] that anybody is left for, and the wish float64[n].
+
+    Raises:
+        ValueError: a limit that makes no sense.
+    """
+    least = np.broadcast_to(np.asarray(votes_min, np.int64), votes.shape)
+    limit = np.iinfo(np.int64).max if votes_max is None else votes_max
+    most = np.broadcast_to(np.asarray(limit, np.int64), votes.shape)
+    wish = np.broadcast_to(np.asarray(wanted, float), votes.shape)
+    check_limits(least, most, wish, np.asarray(step))
+    if available is not None:
+        most = np.minimum(most, votes + np.maximum(available, 0))
+    return least, most, wish
 
 
 def check_limits(least: np.ndarray, most: np.ndarray, wanted: np.ndarray, step: np.ndarray) -> None:
