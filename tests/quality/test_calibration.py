@@ -1,12 +1,16 @@
 """Surety learned from gold: what it may change, and what not."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from quality.aggregation.accuracy import estimated_accuracy
 from quality.aggregation.calibration import Calibration, calibrate
+from quality.aggregation.majority import fit_majority
+from quality.aggregation.votes import clean_votes
 
 TABLES = arrays(float, (5, 4), elements=st.floats(1e-9, 1.0)).map(lambda t: t / t.sum(axis=1, keepdims=True))
 
@@ -46,3 +50,19 @@ def test_little_gold_moves_little():
     found = calibrate(stated, np.array([0, 0, 1]))
     assert found.applied(np.array([[0.9, 0.1]]))[0, 0] > 0.8
     assert calibrate(np.zeros((0, 3)), np.zeros(0, int)) == Calibration(1.0, 0.0)
+
+
+def test_gold_that_was_foreseen_speaks_for_the_accuracy():
+    """Where the votes alone mislead, what the method finds when told other gold is the evidence."""
+    frame = pd.DataFrame(
+        [(str(t), f"w{w}", "ab"[(t + (w < 2)) % 2]) for t in range(60) for w in range(3)],
+        columns=["task", "worker", "label"],
+    )
+    gold = pd.DataFrame({"task": [str(t) for t in range(20)], "label": ["ab"[t % 2] for t in range(20)]})
+    votes = clean_votes(frame, gold, None)
+    said = fit_majority(votes).blind
+    misled = estimated_accuracy(votes, said, said)
+    told = estimated_accuracy(votes, said, said, foreseen=19)
+    assert misled["value"] < 0.3
+    assert told["value"] > 0.7
+    assert told["lo"] > misled["hi"]

@@ -7,6 +7,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quality.aggregation import risk as model
 from quality.aggregation.risk import Layout, assess, posterior_of
 from quality.aggregation.votes import Votes, clean_votes
 from quality.gain import Lead, gain, needed, outlook, stated
@@ -164,3 +165,16 @@ def test_no_vote_vouches_for_its_own_worker():
     alone = np.isin(more.workers[more.worker], ["900", "901", "902"])
     assert np.ptp(risk.weight[alone]) < 1e-9
     assert np.ptp(risk.looks[np.isin(more.workers, ["900", "901", "902"])]) > 0.01
+
+
+def test_a_fit_that_was_cut_off_says_so(monkeypatch):
+    rng = np.random.default_rng(2)
+    frame = pd.DataFrame(
+        {"task": np.repeat(np.arange(60), 4), "worker": np.tile(np.arange(4), 60), "label": "a"}
+    ).astype(str)
+    blind = frame["worker"] == "0"
+    frame.loc[blind, "label"] = rng.choice(["a", "b", "c"], int(blind.sum()))
+    votes = clean_votes(frame, None, None)
+    assert model.fit_risk(votes).converged
+    monkeypatch.setattr(model, "MOST_PASSES", 1)
+    assert not model.fit_risk(votes).converged
