@@ -137,9 +137,11 @@ class Crawler:
         async with self._fetcher:
             self._ready.set()
             await self._stop.wait()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            left = set(self._tasks)
+            while left:  # a cancellation may meet a step that swallows it, such as one that just timed out
+                for task in left:
+                    task.cancel()
+                _, left = await asyncio.wait(left, timeout=1.0)
 
     def _start(self, job: Job) -> None:
         task = self._loop.create_task(self._report(job))
