@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import models
 
+from annotation_site.models import User
 from ingest.models import Category, Dataset, Image
 
 
@@ -49,3 +50,48 @@ class ReleaseImage(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["release", "image"], name="release_image_once")]
+        # The public pages show a category's pictures page by page.
+        indexes = [models.Index(fields=["release", "category", "id"], name="release_image_category")]
+
+
+class Terms(models.Model):
+    """What somebody who downloads a release agrees to. Never edited: another text is another row."""
+
+    dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="terms")
+    sha256 = models.CharField(max_length=64, help_text="of the text and of what is asked: `export.terms`")
+    text = models.TextField()
+    asks: Any = models.JSONField(default=list, help_text="what a person must tell: name, email, purpose")
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name_plural = "terms"
+        constraints = [models.UniqueConstraint(fields=["dataset", "sha256"], name="terms_once")]
+
+    def __str__(self) -> str:
+        return self.sha256[:12]
+
+
+class Share(models.Model):
+    """Whether everyone may see a release, and on which terms it is given away. No row: not shared."""
+
+    release = models.OneToOneField(Release, models.CASCADE, related_name="share")
+    public = models.BooleanField(default=False)
+    terms = models.ForeignKey(Terms, models.PROTECT, related_name="shares")
+    authors = models.CharField(max_length=500, blank=True, help_text="as a citation names them")
+    changed = models.DateTimeField(auto_now=True)
+
+
+class Acceptance(models.Model):
+    """Somebody accepted the terms of a release, and what was downloaded since. Only its counters change."""
+
+    release = models.ForeignKey(Release, models.CASCADE, related_name="acceptances")
+    terms = models.ForeignKey(Terms, models.PROTECT, related_name="acceptances")
+    user = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="acceptances")
+    name = models.CharField(max_length=200, blank=True)
+    email = models.CharField(max_length=254, blank=True)
+    purpose = models.CharField(max_length=1000, blank=True)
+    address_hash = models.CharField(max_length=64, help_text="keyed hash of the network address")
+    created = models.DateTimeField(auto_now_add=True)
+    archives = models.PositiveIntegerField(default=0, help_text="archives begun from their first byte")
+    files = models.PositiveIntegerField(default=0, help_text="tables and other single files")
+    last_download = models.DateTimeField(null=True, blank=True)
