@@ -22,6 +22,10 @@ class Release(models.Model):
     counts: Any = models.JSONField(default=dict)
     label_accuracy: Any = models.JSONField(null=True, blank=True)
     created = models.DateTimeField(auto_now_add=True)
+    # The release itself never changes; what is thought of it may.
+    deprecated = models.DateTimeField(null=True, blank=True, help_text="since when nobody should use it")
+    deprecation_reason = models.TextField(blank=True)
+    replaced_by = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="replaces")
 
     class Meta:
         ordering = ["-id"]
@@ -29,6 +33,11 @@ class Release(models.Model):
 
     def __str__(self) -> str:
         return f"{self.dataset.name}-{self.version}"
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the labels of its test pictures are kept from the public."""
+        return bool(self.parameters.get("sealed"))
 
 
 class ReleaseImage(models.Model):
@@ -52,6 +61,22 @@ class ReleaseImage(models.Model):
         constraints = [models.UniqueConstraint(fields=["release", "image"], name="release_image_once")]
         # The public pages show a category's pictures page by page.
         indexes = [models.Index(fields=["release", "category", "id"], name="release_image_category")]
+
+
+class Withdrawal(models.Model):
+    """An image that was taken down: `release` is the first one without it, and it never comes back."""
+
+    image = models.OneToOneField(Image, models.PROTECT, related_name="withdrawal")
+    release = models.ForeignKey(Release, models.PROTECT, related_name="withdrawals")
+    reason = models.TextField()
+    created = models.DateTimeField(auto_now_add=True)
+
+
+class GivenSplit(models.Model):
+    """The split of an image that came with the set (`--split-file`); kept from its first release on."""
+
+    image = models.OneToOneField(Image, models.CASCADE, related_name="given_split")
+    split = models.PositiveSmallIntegerField(choices=ReleaseImage.Split)
 
 
 class Terms(models.Model):
