@@ -278,6 +278,9 @@ class Participation(models.Model):
     worker = models.ForeignKey(Worker, models.CASCADE, related_name="participations")
     cursor = models.PositiveIntegerField(default=0, help_text="tasks of a lower rank were seen")
     gold_cursor = models.PositiveIntegerField(default=0, help_text="gold tasks of a lower rank were seen")
+    more_gold = models.PositiveSmallIntegerField(
+        default=0, help_text="further gold to be given, beside the usual share"
+    )
     claimed = models.PositiveIntegerField(default=0)
     votes = models.PositiveIntegerField(default=0, help_text="counted votes")
     gold_votes = models.PositiveIntegerField(default=0)

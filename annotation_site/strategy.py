@@ -36,6 +36,20 @@ def gold_count(secret: str, round_id: int, worker_id: int, given: int, size: int
     return sum(_fraction(secret, "gold", round_id, worker_id, place) < rate for place in places)
 
 
+def more_gold_count(
+    secret: str, round_id: int, worker_id: int, given: int, size: int, usual: int, left: int
+) -> int:
+    """How many of the next `size` tasks are gold beside the `usual` ones, of `left` that a worker is to get.
+
+    With them gold is at most half of the batch. Of single tasks every other one is, by a draw that nobody
+    can foresee.
+    """
+    half = size // 2
+    if size == 1:
+        half = int(_fraction(secret, "more gold", round_id, worker_id, given) < 0.5)
+    return min(left, max(half - usual, 0))
+
+
 def gold_start(secret: str, round_id: int, worker_id: int, tasks_total: int) -> int:
     """The rank from which this worker meets the gold tasks: everyone starts elsewhere."""
     return int(_fraction(secret, "gold start", round_id, worker_id) * max(1, tasks_total))

@@ -186,6 +186,7 @@ class WorkerAction(models.Model):
     reason = models.CharField(max_length=500)
     by = models.CharField(max_length=150, blank=True, help_text="user name; empty: from the command line")
     votes = models.PositiveIntegerField(default=0, help_text="votes that it voided")
+    gold = models.PositiveSmallIntegerField(default=0, help_text="further gold tasks that it promised")
     created = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -109,15 +109,24 @@ def _leased_tasks(assignment: Assignment) -> list[Task]:
 def _choose(part: Participation, round: Round, size: int) -> list[Task]:
     """The tasks of a new batch; moves the worker's cursors. Gold alone is never a batch's reason."""
     who = (settings.SECRET_KEY, round.pk, part.worker_id)
-    count = strategy.gold_count(*who, part.claimed, size, round.gold_rate)
-    gold = _next_gold(part, round, strategy.gold_start(*who, round.tasks_total), count) if count else []
+    usual = strategy.gold_count(*who, part.claimed, size, round.gold_rate)
+    more = strategy.more_gold_count(*who, part.claimed, size, usual, part.more_gold) if part.more_gold else 0
+    start = strategy.gold_start(*who, round.tasks_total)
+    gold = _next_gold(part, round, start, usual + more) if usual + more else []
     room = size - len(gold)
     plain = _next_tasks(part, round, max(room, 1))
     if not plain:
         return []
+    if len(plain) < room:  # the last batches are short: further gold is at most half of them, too
+        gold = gold[: max(usual, len(plain))]
     plain = plain[:room]
     if plain:
         part.cursor = plain[-1].rank + 1
+    if gold:
+        part.gold_cursor = strategy.gold_position(gold[-1].rank, start) + 1
+        # Where gold is half of the work already there is no room beside it: it is the further gold.
+        beside = 0 if round.gold_rate >= 0.5 else usual
+        part.more_gold -= min(part.more_gold, max(len(gold) - beside, 0))
     return strategy.mixed(*who, part.claimed, [*plain, *gold])
 
 
@@ -175,13 +184,24 @@ def _next_gold(part: Participation, round: Round, start: int, count: int) -> lis
     parts = [gold.filter(rank__lt=start, rank__gte=max(0, part.gold_cursor - turn))]
     if part.gold_cursor < turn:
         parts.insert(0, gold.filter(rank__gte=start + part.gold_cursor))
-    found: list[Task] = []
-    for rows in parts:
-        if len(found) < count:
-            found += rows[: count - len(found)]
-    if found:
-        part.gold_cursor = strategy.gold_position(found[-1].rank, start) + 1
-    return found
+    return _first(parts, count)
+
+
+def fresh_gold(part: Participation, round: Round, most: int) -> int:
+    """How much gold of the round the worker can still be given: what they never met; counted up to `most`."""
+    start = strategy.gold_start(settings.SECRET_KEY, round.pk, part.worker_id, round.tasks_total)
+    return len(_next_gold(part, round, start, most))
+
+
+def promise_gold(part: Participation, round: Round, count: int) -> int:
+    """Let the worker's coming batches hold `count` further gold tasks; returns how many there are to give.
+
+    The caller holds the row (`locked_participation`). A promise replaces the one before, so that the same one
+    made twice is made once.
+    """
+    part.more_gold = fresh_gold(part, round, count)
+    part.save(update_fields=["more_gold"])
+    return part.more_gold
 
 
 def _answered_elsewhere(part: Participation) -> Exists:
@@ -236,7 +256,7 @@ def _lease(part: Participation, round: Round, tasks: Sequence[Task]) -> Batch:
         ),
     )
     part.claimed += len(tasks)
-    part.save(update_fields=["cursor", "gold_cursor", "claimed"])
+    part.save(update_fields=["cursor", "gold_cursor", "more_gold", "claimed"])
     return Batch(assignment, list(tasks))
 
 
