@@ -1,0 +1,172 @@
+"""A release as one tar archive, streamed from its folder: never made on disk, never held in memory.
+
+The bytes follow from the release alone (POSIX pax, no clock, no owner), so that their length is known before
+the first is sent, a broken download goes on where it stopped, and two mirrors give the same file. Members
+are SHA256SUMS and exactly what it lists: nothing else that lies in the folder can get into an archive.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tarfile
+import tempfile
+from array import array
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from export import layout
+
+CHUNK = 1 << 18
+
+
+class DamagedRelease(RuntimeError):
+    """The folder is not what was published: something is gone or was changed. One line for the user."""
+
+
+class Archive:
+    """The bytes of `<top>.tar`. Made once for a release: an index says where each member begins."""
+
+    def __init__(self, folder: Path, top: str, fingerprint: str, indexes: Path) -> None:
+        """Open the archive; the first time its index is made (one look at each file's size).
+
+        Args:
+            top: the folder that unpacking makes, `<name>-<version>`.
+            indexes: a folder for the index files, which are named by fingerprint.
+
+        Raises:
+            DamagedRelease: the folder or a file of it is gone, or it is not this release any more.
+        """
+        self.folder, self.top = Path(folder), top
+        self._sums = self.folder / layout.SUMS
+        path = Path(indexes) / f"{fingerprint}.tar-index"
+        if not path.is_file():
+            _write_index(self.folder, top, fingerprint, path)
+        # (begin in the archive, begin of the line in SHA256SUMS) of every member, then both ends.
+        self._index: npt.NDArray[np.uint64] = np.memmap(path, dtype=np.uint64, mode="r").reshape(-1, 2)
+        if not self._sums.is_file() or self._sums.stat().st_size != self._index[-1, 1]:
+            raise DamagedRelease(f"{self._sums} is gone or is not what was published")
+
+    @property
+    def members(self) -> int:
+        """Files in it."""
+        return len(self._index) - 1
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole archive."""
+        used = int(self._index[-1, 0]) + 2 * tarfile.BLOCKSIZE
+        return -(-used // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
+
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """The bytes from `start` to before `stop`, in pieces of at most `CHUNK`.
+
+        Raises:
+            DamagedRelease: a file was changed or lost; what came so far must not be taken for the whole.
+        """
+        left = (self.size if stop is None else min(stop, self.size)) - start
+        for piece in self._from(start):
+            if left <= 0:
+                return
+            yield piece[:left]
+            left -= len(piece)
+
+    def _from(self, start: int) -> Iterator[bytes]:
+        """Everything from `start` to the end."""
+        first = int(np.searchsorted(self._index[:-1, 0], np.uint64(start), side="right")) - 1
+        with self._sums.open("rb") as lines:
+            lines.seek(int(self._index[max(first, 1), 1]))
+            for at in range(first, self.members):
+                path = _path_of(lines.readline()) if at else layout.SUMS
+                begin, end = int(self._index[at, 0]), int(self._index[at + 1, 0])
+                if start < end:
+                    yield from self._member(path, max(0, start - begin), end - begin)
+        padding = self.size - max(start, int(self._index[-1, 0]))
+        while padding > 0:
+            yield bytes(min(padding, CHUNK))
+            padding -= CHUNK
+
+    def _member(self, path: str, skip: int, length: int) -> Iterator[bytes]:
+        """One member from byte `skip` of its `length`: header, content, padding."""
+        with _open(self.folder / path) as source:
+            size = os.fstat(source.fileno()).st_size
+            head = _header(self.top, path, size)
+            if len(head) + _blocks(size) != length:
+                raise DamagedRelease(f"{path} has not the size that it was published with")
+            if skip < len(head):
+                yield head[skip:]
+            place = max(0, skip - len(head))
+            source.seek(min(place, size))
+            while place < size:
+                piece = source.read(min(CHUNK, size - place))
+                if not piece:
+                    raise DamagedRelease(f"{path} became shorter while it was read")
+                place += len(piece)
+                yield piece
+        yield bytes(length - len(head) - place)
+
+
+def _write_index(folder: Path, top: str, fingerprint: str, path: Path) -> None:
+    sums = folder / layout.SUMS
+    if not sums.is_file():
+        raise DamagedRelease(f"{sums} is gone")
+    digest = hashlib.sha256()
+    rows = array("Q", [0, 0])
+    place, line_at = _length(folder, top, layout.SUMS), 0
+    with sums.open("rb") as lines:
+        for line in lines:
+            digest.update(line)
+            rows.extend((place, line_at))
+            place += _length(folder, top, _path_of(line))
+            line_at += len(line)
+    if digest.hexdigest() != fingerprint:
+        raise DamagedRelease(f"{sums} is not what was published")
+    rows.extend((place, line_at))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    try:
+        with os.fdopen(handle, "wb") as out:
+            rows.tofile(out)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _length(folder: Path, top: str, path: str) -> int:
+    """Bytes that a file takes in the archive."""
+    try:
+        found = (folder / path).lstat()
+    except OSError:
+        raise DamagedRelease(f"{path} is gone from the release's folder") from None
+    return len(_header(top, path, found.st_size)) + _blocks(found.st_size)
+
+
+def _header(top: str, path: str, size: int) -> bytes:
+    info = tarfile.TarInfo(f"{top}/{path}")
+    info.size = size
+    return info.tobuf(tarfile.PAX_FORMAT)
+
+
+def _open(path: Path) -> BinaryIO:
+    """The file itself: what a link points at is no part of a release."""
+    try:
+        return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb")
+    except OSError:
+        raise DamagedRelease(f"{path.name} is gone from the release's folder") from None
+
+
+def _path_of(line: bytes) -> str:
+    """The path of a line of SHA256SUMS; one that leads out of the folder is no path of a release."""
+    path = line.decode().rstrip("\n")[66:]
+    if not path or path.startswith("/") or ".." in PurePosixPath(path).parts:
+        raise DamagedRelease(f"{layout.SUMS} names a path that no release has: {path!r}")
+    return path
+
+
+def _blocks(size: int) -> int:
+    return -(-size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
