@@ -1,0 +1,200 @@
+"""`python -m export.convert DIR --to FORMAT -o OUT`: a release in the form that other tools read.
+
+The release stays what is cited and checked; OUT is made from it, byte for byte the same each time. It is
+written beside its name and renamed when it is whole, so a folder with the name OUT is always finished. The
+release is checked first: a damaged one is not spread.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from export import layout
+from export.formats import MEGABYTE, Writer
+from export.formats.coco import CocoWriter
+from export.formats.lists import ListWriter
+from export.formats.parquet import ParquetWriter
+from export.formats.shards import ShardWriter
+from export.reader import ReleaseFolder, UnreadableRelease
+from export.verify import verify
+from export.workplace import Busy, Workplace
+from ingest.arguments import Arguments
+from ingest.progress import progress
+
+WRITERS: dict[str, type[Writer]] = {
+    "webdataset": ShardWriter,
+    "parquet": ParquetWriter,
+    "coco": CocoWriter,
+    "csv": ListWriter,
+}
+SHARD_MEGABYTES = 256
+HIDDEN_LABELS = "The labels of the test pictures are kept back (a sealed release)."
+
+
+class ConversionRefused(ValueError):
+    """Arguments that cannot be used; one line for the user. Nothing was written."""
+
+
+class ConversionFailed(RuntimeError):
+    """The release is damaged or another process is at it; one line for the user. Nothing was left."""
+
+
+def convert(
+    folder: Path,
+    kind: str,
+    out: Path,
+    *,
+    shard_bytes: int = SHARD_MEGABYTES * MEGABYTE,
+    pictures: bool = True,
+) -> dict[str, Any]:
+    """Write `out`; returns `{release, fingerprint, format, out, splits: {split: pictures}, files}`.
+
+    Args:
+        kind: a key of `WRITERS`.
+        shard_bytes: about so many bytes of pictures a shard, in webdataset and parquet.
+        pictures: False leaves the picture files out of coco and csv; their paths are those of the release.
+
+    Raises:
+        ConversionRefused: no release, or `out` exists or lies in the release.
+        ConversionFailed: the release is not sound, or `out` is being written by another process.
+    """
+    out = Path(out).absolute()
+    _check_arguments(folder, kind, out, pictures)
+    try:
+        release = ReleaseFolder(folder)
+    except UnreadableRelease as error:
+        raise ConversionRefused(str(error)) from None
+    problems = verify(release.path)
+    if problems:
+        first = problems[0]
+        raise ConversionFailed(
+            f"{folder}: is not sound, {len(problems)} rules are broken, first: {first.rule}: {first.path} "
+            f"{first.detail}; nothing was written"
+        )
+    try:
+        with Workplace(out) as place:
+            shutil.rmtree(place.release, ignore_errors=True)  # what a killed run left
+            place.begin()
+            try:
+                made = _write(release, kind, place.release, shard_bytes, pictures)
+                place.finish()
+            except BaseException:
+                place.discard()
+                raise
+    except Busy:
+        raise ConversionFailed(f"another process is writing {out}") from None
+    except UnreadableRelease as error:
+        raise ConversionFailed(str(error)) from None
+    return made | {"out": str(out)}
+
+
+def _check_arguments(folder: Path, kind: str, out: Path, pictures: bool) -> None:
+    if kind not in WRITERS:
+        raise ConversionRefused(f"no format is called {kind!r}; there are {', '.join(WRITERS)}")
+    if not pictures and kind in ("webdataset", "parquet"):
+        raise ConversionRefused(f"--no-pictures: {kind} holds the pictures themselves")
+    if out.exists() or out.is_symlink():
+        raise ConversionRefused(f"{out} exists already; choose another -o, or remove it first")
+    inside = Path(folder).resolve()
+    if inside.is_dir() and out.resolve().is_relative_to(inside):
+        raise ConversionRefused(f"{out} lies in the release, which must not change; choose another -o")
+
+
+def _write(release: ReleaseFolder, kind: str, out: Path, shard_bytes: int, pictures: bool) -> dict[str, Any]:
+    splits: dict[str, int] = {}
+    writer = WRITERS[kind](release, out, shard_bytes=shard_bytes, pictures=pictures)
+    with progress(total=len(release), what="converting", unit="picture") as bar:
+        for picture in release.pictures():
+            writer.add(picture)
+            splits[picture.split] = splits.get(picture.split, 0) + 1
+            bar.update(1)
+    writer.close()
+    for name in (layout.CATEGORIES, layout.RELEASE):
+        shutil.copyfile(release.path / name, out / name)
+    (out / layout.CARD).write_text(_card(release, writer), "utf-8")
+    return {
+        "release": release.name,
+        "fingerprint": release.fingerprint,
+        "format": kind,
+        "splits": {split: splits[split] for split in layout.SPLITS if split in splits},
+        "files": sum(1 for path in out.rglob("*") if path.is_file()),
+    }
+
+
+def _card(release: ReleaseFolder, writer: Writer) -> str:
+    """README.md: what this was made from, and how to open it."""
+    matter = writer.front_matter() if isinstance(writer, ParquetWriter) else ""
+    front = f"---\n{matter}\n---\n\n" if matter else ""
+    sealed = f"\n\n{HIDDEN_LABELS}" if release.unlabelled else ""
+    return f"""{front}# {release.name}
+
+Made from the release {release.name}, whose fingerprint is `{release.fingerprint}`. Cite and
+check the release; its votes and its own card, with what is known of the labels, are there.
+
+{writer.note()}{sealed}
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit code: 0 written, 1 the release is damaged or writing failed, 2 unusable arguments."""
+    parser = Arguments(
+        prog="python -m export.convert",
+        description="Write a release in the form that other tools read.",
+        epilog="example:\n"
+        "  python -m export.convert releases/birds-1.0.0 --to webdataset -o shards\n"
+        "  python -m export.convert releases/birds-1.0.0 --to coco -o coco --no-pictures",
+    )
+    parser.add_argument("folder", type=Path, help="the release folder")
+    parser.add_argument("--to", required=True, choices=tuple(WRITERS), help="the format")
+    parser.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="a new folder")
+    parser.add_argument(
+        "--shard-mb",
+        type=float,
+        default=SHARD_MEGABYTES,
+        metavar="N",
+        help=f"megabytes of pictures a shard, webdataset and parquet ({SHARD_MEGABYTES})",
+    )
+    parser.add_argument(
+        "--no-pictures", action="store_true", help="coco and csv: lists only, with the release's own paths"
+    )
+    parser.add_argument("--json", action="store_true", help="print what was written as JSON")
+    options = parser.parse_args(argv)
+    if not options.shard_mb > 0:
+        parser.error("--shard-mb must be more than 0")
+    try:
+        made = convert(
+            options.folder,
+            options.to,
+            options.output,
+            shard_bytes=int(options.shard_mb * MEGABYTE),
+            pictures=not options.no_pictures,
+        )
+    except ConversionRefused as error:
+        return _fail(str(error), 2)
+    except ConversionFailed as error:
+        return _fail(str(error), 1)
+    except OSError as error:
+        return _fail(f"{error.filename or options.output}: {error.strerror or error}; nothing was left", 1)
+    except KeyboardInterrupt:
+        return _fail("stopped; nothing was left", 1)
+    print(json.dumps(made, ensure_ascii=False) if options.json else as_text(made))
+    return 0
+
+
+def as_text(made: dict[str, Any]) -> str:
+    """What was written, for people."""
+    counts = ", ".join(f"{n:,} {split}" for split, n in made["splits"].items())
+    return f"{made['out']}\n{made['format']}: {counts} pictures in {made['files']:,} files"
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
