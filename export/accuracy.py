@@ -9,7 +9,9 @@ from quality.agreement import accuracy_interval
 NEARLY_ALL = 0.95
 
 
-def label_accuracy(test: tuple[int, int, int], others: tuple[int, int]) -> dict[str, Any] | None:
+def label_accuracy(
+    test: tuple[int, int, int], others: tuple[int, int], *, drawn: bool = True
+) -> dict[str, Any] | None:
     """`{value, lo, hi, n, basis}` with a 95% Wilson interval, fractions; None where experts answered nothing.
 
     The test split was drawn before any vote, so where experts answered all of it, it is a random sample of
@@ -20,11 +22,14 @@ def label_accuracy(test: tuple[int, int, int], others: tuple[int, int]) -> dict[
         test: (right, referenced, eligible): test pictures whose consensus would be released, those with a
             settled reference, and those where both say the same. Gold does not count.
         others: (right, referenced) in train and val.
+        drawn: whether chance chose the test split; else it came with the set.
     """
     right, known, eligible = test
     if known:
         whole = known >= NEARLY_ALL * eligible
         kind = "the test split, a random sample" if whole else "part of the test split, perhaps not random"
+        if not drawn:
+            kind = "the test split that came with the set, perhaps not random"
         basis = f"{kind}: {known} of {eligible} eligible pictures have a reference"
     else:
         right, known = others

@@ -24,7 +24,7 @@ from PIL import Image
 
 from export import layout
 from export.checks import files_in, fingerprint, sha256_of
-from export.strip import clean_picture
+from export.pixels import Pixels, release_picture
 from export.tables import TableWriter, read_rows
 from export.workplace import Workplace
 from ingest.decode import RejectedPicture
@@ -43,12 +43,16 @@ class UnreadablePicture(RuntimeError):
 
 
 def write_pictures(
-    place: Workplace, fetch: Callable[[str], bytes], tick: Callable[[int], object] = lambda n: None
+    place: Workplace,
+    fetch: Callable[[str], bytes],
+    pixels: Pixels,
+    tick: Callable[[int], object] = lambda n: None,
 ) -> None:
     """Write every selected picture and the manifest.
 
     Args:
         fetch: gives an original's bytes by SHA-256; a LookupError says that it is gone.
+        pixels: what becomes of their pixels.
         tick: told how many pictures are done.
 
     Raises:
@@ -62,17 +66,19 @@ def write_pictures(
         ThreadPoolExecutor(workers) as pool,
     ):
         while batch := list(islice(rows, BATCH)):
-            manifest.add(pool.map(partial(_write_picture, place, fetch), batch))
+            manifest.add(pool.map(partial(_write_picture, place, fetch, pixels), batch))
             tick(len(batch))
     (place.spare / layout.MANIFEST).replace(place.release / layout.MANIFEST)
 
 
-def _write_picture(place: Workplace, fetch: Callable[[str], bytes], row: dict[str, Any]) -> dict[str, Any]:
+def _write_picture(
+    place: Workplace, fetch: Callable[[str], bytes], pixels: Pixels, row: dict[str, Any]
+) -> dict[str, Any]:
     """One picture into its folder; its row of the manifest."""
     kept = _kept_picture(place, row)
     if kept is None:
         try:
-            clean = clean_picture(fetch(row["image"]))
+            clean = release_picture(fetch(row["image"]), pixels)
         except LookupError as error:
             raise UnreadablePicture(f"an original is gone: {error}; run check_integrity") from None
         except RejectedPicture as error:

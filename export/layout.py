@@ -16,6 +16,10 @@ CODE_VERSION = "0.1.0"
 
 SPLITS = ("train", "val", "test")
 NONE = "__none__"
+UNKNOWN = "unknown"
+"""The licence of a picture that has none on record."""
+UNLABELLED = "unlabelled"
+"""The one folder of a sealed release's test split."""
 
 MANIFEST = "manifest.parquet"
 VOTES = "votes.parquet"

@@ -9,15 +9,17 @@ Two questions a duplicate group must answer, in this order:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from export.layout import NONE
+from export.layout import NONE, SPLITS
 
 LEFT_OUT: dict[str, str] = {
     "not_grouped": "no duplicate group yet: run dedup",
     "duplicate": "a copy; its group is represented by another picture",
+    "taken_down": "taken down, or a copy of a picture that was",
     "held_back": "it stood in another split before, and nothing moves between splits",
+    "given_elsewhere": "the split file puts a copy of it into a more protected split",
     "test_closed": "new for test; test grows only in a new major version",
     "no_reference": "drawn for test, but experts have not agreed on a reference",
     "reference_none": "experts say that it shows none of the categories",
@@ -26,17 +28,26 @@ LEFT_OUT: dict[str, str] = {
     "few_votes": "fewer votes than asked for",
     "unsure": "the consensus is less sure than asked for",
     "no_source": "nothing says where it comes from",
+    "other_category": "its label is none of the categories asked for",
+    "other_source": "it comes from none of the sources asked for",
+    "other_licence": "its licence is none of those asked for",
+    "surplus": "its class has as many training pictures as asked for",
 }
 """Every reason for which an image is left out of a release, with its meaning."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """An image of a duplicate group and the splits it stood in, in earlier releases."""
+    """An image of a duplicate group.
+
+    `earlier`: the splits it stood in, in earlier releases. `given`: the split that a split file gave it.
+    """
 
     id: int
     sha256: str
     earlier: frozenset[str] = frozenset()
+    given: str | None = None
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,17 +70,25 @@ def released_members(
         representative: id of the image that stands for the group.
         test_open: whether test may grow (a first release or a new major version).
     """
-    tested = tuple(sorted(m.id for m in members if "test" in m.earlier))
+    tested = tuple(sorted(m.id for m in members if "test" in m.earlier and not m.withdrawn))
     if tested:
         return Placement("test", tested)
+    if any(m.withdrawn for m in members):
+        return Placement(split, (), "taken_down")  # no copy takes the place of what had to go
     if split == "test" and not test_open:
         return Placement(split, (), "test_closed")
-    allowed = [m for m in members if m.earlier <= {split}]
+    allowed = [m for m in members if m.earlier <= {split} and m.given in (None, split)]
     if not allowed:
         return Placement(split, (), "held_back")
-    # The representative, else one that was released before, else the smallest SHA-256.
-    best = min(allowed, key=lambda m: (m.id != representative, not m.earlier, m.sha256))
+    # One that a split file names, the representative, one that was released before, the smallest SHA-256.
+    best = min(allowed, key=lambda m: (not m.given, m.id != representative, not m.earlier, m.sha256))
     return Placement(split, (best.id,))
+
+
+def given_split(members: Iterable[Member]) -> str | None:
+    """The most protected split that a split file gave to any image of a group; None where it names none."""
+    given = [m.given for m in members if m.given is not None]
+    return max(given, key=SPLITS.index) if given else None
 
 
 @dataclass(frozen=True)
@@ -118,10 +137,28 @@ def opinion_of(findings: Iterable[Finding]) -> Opinion:
 
 @dataclass(frozen=True)
 class Filters:
-    """What train and val ask of a label."""
+    """What train and val ask of a label. `rounds`: whose votes decide; empty: all of them."""
 
     min_confidence: float = 0.0
     min_votes: int = 1
+    rounds: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which pictures a release is about, in every split; an empty set asks for nothing.
+
+    The scope is fixed within a major version. A published test picture outside a later scope is still a test
+    picture: that release does not show it, and no release ever shows it in train or val.
+    """
+
+    categories: frozenset[str] = frozenset()
+    licences: frozenset[str] = frozenset()
+    sources: frozenset[int] = frozenset()
+
+    def holds_category(self, category: str) -> bool:
+        """Whether a label is one of the categories asked for."""
+        return not self.categories or category in self.categories
 
 
 @dataclass(frozen=True)
@@ -172,13 +209,17 @@ def decide(
     return Decision(category, opinion.posterior.get(category, 0.0) if opinion.posterior else None)
 
 
-def soft_labels(opinion: Opinion) -> dict[str, float]:
+def soft_labels(opinion: Opinion, categories: Collection[str] = ()) -> dict[str, float]:
     """Probabilities of the categories, given that the picture shows one of them, rounded to 1e-6.
+
+    Args:
+        categories: those that the release is about; empty: all.
 
     A verify round says nothing of the categories that were not proposed: its probabilities stay as they are,
     unless their sum is above 1.
     """
-    rows = {c: p for c, p in sorted(opinion.posterior.items()) if c != NONE and p > 0}
+    inside = (c for c in sorted(opinion.posterior) if c != NONE and (not categories or c in categories))
+    rows = {c: p for c in inside if (p := opinion.posterior[c]) > 0}
     total = sum(rows.values())
     scale = total if total > 1 or not opinion.verified else 1.0
     return {c: round(p / scale, 6) for c, p in rows.items()}

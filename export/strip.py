@@ -37,6 +37,7 @@ _PNG_KEPT |= {b"bKGD", b"pHYs", b"hIST", b"sPLT", b"mDCV", b"cLLI"}
 _WEBP_KEPT = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP"}
 _EXIF_FLAG, _XMP_FLAG, _ANIMATION_FLAG = 0x08, 0x04, 0x02
 _PILLOW = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
+_KINDS = {form: kind for kind, form in _PILLOW.items()}
 
 
 class _Tangled(ValueError):
@@ -68,7 +69,7 @@ def clean_picture(data: bytes) -> Cleaned:
     except (_Tangled, OSError, struct.error, SyntaxError, ValueError, IndexError):
         pass  # damaged in a way that the decoder below may still forgive
     picture = open_picture(data)
-    return _measured(_encoded(picture.image, "PNG", optimize=False, compress_level=6), "png")
+    return _measured(encoded(picture.image, "PNG", optimize=False, compress_level=6), "png")
 
 
 def kind_of(data: bytes) -> str | None:
@@ -93,7 +94,7 @@ def metadata_in(data: bytes) -> list[str]:
                 f"{name.decode('latin-1')} chunk" for name, _ in _png_chunks(data) if name not in _PNG_KEPT
             ]
         if kind == "webp":
-            return [f"{n.decode('latin-1')} chunk" for n, _ in _webp_chunks(data) if n not in _WEBP_KEPT]
+            return [f"{n.decode('latin-1')} chunk" for n, _ in webp_chunks(data) if n not in _WEBP_KEPT]
     except (_Tangled, struct.error, IndexError):
         return ["a structure that cannot be followed"]
     return ["a format that releases do not hold"]
@@ -112,7 +113,7 @@ def _measured(data: bytes, extension: str) -> Cleaned:
 
 def _animated(data: bytes, kind: str) -> bool:
     """An animated WebP. (An animated PNG loses its extra frames with its chunks.)"""
-    return kind == "webp" and any(name in (b"ANIM", b"ANMF") for name, _ in _webp_chunks(data))
+    return kind == "webp" and any(name in (b"ANIM", b"ANMF") for name, _ in webp_chunks(data))
 
 
 def _orientation(data: bytes, kind: str) -> int:
@@ -131,20 +132,20 @@ def _upright(data: bytes, kind: str) -> tuple[bytes, str]:
         profile = image.info.get("icc_profile")
         turned = ImageOps.exif_transpose(image)
         if kind != "jpg" or not isinstance(image, JpegImagePlugin.JpegImageFile):
-            return _encoded(turned, "PNG", icc_profile=profile, optimize=False, compress_level=6), "png"
+            return encoded(turned, "PNG", icc_profile=profile, optimize=False, compress_level=6), "png"
         sampling = JpegImagePlugin.get_sampling(image)
         # Only 4:4:4 and 4:2:0 mean the same after a quarter turn.
         options = {"qtables": image.quantization, "subsampling": sampling if sampling in (0, 2) else 0}
-        return _encoded(turned, "JPEG", icc_profile=profile, **options), "jpg"
+        return encoded(turned, "JPEG", icc_profile=profile, **options), "jpg"
 
 
-def _encoded(image: Image.Image, form: str, icc_profile: bytes | None = None, **options: object) -> bytes:
+def encoded(image: Image.Image, form: str, icc_profile: bytes | None = None, **options: object) -> bytes:
+    """A picture as JPEG, PNG or WEBP with nothing but its pixels and its colour profile."""
     for key in ("exif", "xmp", "comment", "photoshop", "XML:com.adobe.xmp"):
         image.info.pop(key, None)
     out = io.BytesIO()
     image.save(out, form, icc_profile=icc_profile or None, exif=b"", **options)
-    encoded = out.getvalue()
-    return _STRIPPERS["jpg" if form == "JPEG" else "png"](encoded)
+    return _STRIPPERS[_KINDS[form]](out.getvalue())
 
 
 # --- JPEG -----------------------------------------------------------------------------------------
@@ -257,7 +258,7 @@ def _without_name(chunk: bytes) -> bytes:
 
 
 # --- WebP -----------------------------------------------------------------------------------------
-def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def webp_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """(name, whole chunk with its padding) inside the RIFF; what stands behind it is called `tail`."""
     (size,) = struct.unpack("<I", data[4:8])
     if size + 8 > len(data) + 1:
@@ -276,7 +277,7 @@ def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _strip_webp(data: bytes) -> bytes:
-    kept = [chunk for name, chunk in _webp_chunks(data) if name in _WEBP_KEPT]
+    kept = [chunk for name, chunk in webp_chunks(data) if name in _WEBP_KEPT]
     clean = b"".join(_without_flags(chunk) if chunk[:4] == b"VP8X" else chunk for chunk in kept)
     return b"RIFF" + struct.pack("<I", len(clean) + 4) + b"WEBP" + clean
 

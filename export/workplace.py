@@ -2,7 +2,7 @@
 
     <output>/.<name>-<version>.partial/
         selection.parquet   what will be released, before any picture is copied
-        stamp               the code that wrote the pictures
+        stamp               the code and the policy that wrote the pictures
         spare/              files being written; each is renamed into its place when it is whole
         release/            the folder that gets the final name in one rename
 
@@ -72,24 +72,26 @@ class Workplace:
         self.release.mkdir(exist_ok=True)
         self.fresh_selection.unlink(missing_ok=True)
 
-    def settle_selection(self) -> bool:
+    def settle_selection(self, policy: str = "") -> bool:
         """Take the new selection; whether pictures of an earlier run can be kept.
 
-        They can where the selection is byte for byte the same and the same code wrote them.
+        They can where the selection is byte for byte the same and the same code wrote them under the same
+        `policy` (what becomes of pixels, where pictures stand).
         """
         stamp = self.root / "stamp"
+        wanted = STAMP + policy
         same = (
             self.selection.exists()
             and self.selection.stat().st_size == self.fresh_selection.stat().st_size
             and self.selection.read_bytes() == self.fresh_selection.read_bytes()
             and stamp.exists()
-            and stamp.read_text() == STAMP
+            and stamp.read_text() == wanted
         )
         if not same:
             self.selection.unlink(missing_ok=True)
             for split in ("train", "val", "test"):
                 shutil.rmtree(self.release / split, ignore_errors=True)
-            stamp.write_text(STAMP)
+            stamp.write_text(wanted)
         self.fresh_selection.replace(self.selection)
         return same
 

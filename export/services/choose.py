@@ -6,134 +6,194 @@ duplicate groups, so that memory does not grow with the dataset.
 
 from __future__ import annotations
 
-from collections import Counter
+from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+
+import numpy as np
 
 from annotation_site.models import Vote
 from export import layout
 from export.build import SELECTION_SCHEMA
-from export.models import Release
 from export.selection import (
     Decision,
-    Filters,
+    Member,
     Opinion,
     Placement,
     crowd_decision,
     decide,
+    given_split,
     opinion_of,
     released_members,
     soft_labels,
 )
-from export.services.evidence import Ballot, Evidence, ImageRow, evidence_of, image_chunks, provenance_of
+from export.services.evidence import (
+    Ballot,
+    Evidence,
+    ImageRow,
+    Question,
+    evidence_of,
+    image_chunks,
+    provenance_of,
+)
+from export.services.plan import Plan
 from export.tables import TableWriter
+from export.tally import Tally
 from export.workplace import Workplace
-from ingest.models import Dataset
-from ingest.splits import Shares, split_of
+from ingest.splits import split_of
 from quality.services.known import settled_references
 
-
-@dataclass(frozen=True)
-class Plan:
-    """What to release: `earlier` are the releases before this one, oldest first."""
-
-    dataset: Dataset
-    version: str
-    shares: Shares
-    filters: Filters
-    earlier: tuple[Release, ...]
-
-    @property
-    def test_open(self) -> bool:
-        """Test grows in a first release and in a new major version only."""
-        major = layout.parse_version(self.version)[0]
-        return all(layout.parse_version(r.version)[0] < major for r in self.earlier)
+Tick = Callable[[int], object]
 
 
-@dataclass
-class Tally:
-    """What was chosen and what was not, counted on the way."""
+class Chosen(NamedTuple):
+    """A picture that will be released, and why."""
 
-    labels: Counter[tuple[str, str]] = field(default_factory=Counter)
-    left_out: Counter[str] = field(default_factory=Counter)
-    licences: Counter[str] = field(default_factory=Counter)
-    hosts: Counter[str] = field(default_factory=Counter)
-    votes: int = 0
-    workers: set[str] = field(default_factory=set)
-    unknown_licences: int = 0
-    kept_in_test: int = 0
-    kept_unsettled: int = 0
-    # Label accuracy: consensus that would be released, where experts have answered. Test is a random sample.
-    test_eligible: int = 0
-    test_known: int = 0
-    test_right: int = 0
-    other_known: int = 0
-    other_right: int = 0
+    image: ImageRow
+    split: str
+    decision: Decision
+    opinion: Opinion
+    ballots: list[Ballot]
 
 
-def choose(plan: Plan, place: Workplace, tick: Callable[[int], object] = lambda n: None) -> Tally:
+def passes(plan: Plan) -> int:
+    """How often `choose` looks at every image."""
+    return 1 if plan.per_class is None else 2
+
+
+def choose(plan: Plan, place: Workplace, tick: Tick = lambda n: None) -> Tally:
     """Write the selection, votes.parquet and posteriors.parquet, and count.
 
     Args:
         tick: told how many images were looked at.
     """
     tally = Tally()
-    chooser = _Chooser(plan, tally)
+    chooser = _Chooser(plan, tally, {} if plan.per_class is None else _cuts(plan, plan.per_class, tick))
     with (
         TableWriter(place.fresh_selection, SELECTION_SCHEMA) as selection,
         TableWriter(place.spare / layout.VOTES, layout.VOTES_SCHEMA) as votes,
         TableWriter(place.spare / layout.POSTERIORS, layout.POSTERIORS_SCHEMA) as posteriors,
     ):
         for chunk in image_chunks(plan.dataset):
-            for row, ballots, opinion in chooser.rows(chunk):
+            for row, ballots, soft in chooser.rows(chunk):
                 selection.add([row])
                 votes.add(ballots)
-                soft = soft_labels(opinion).items()
-                posteriors.add({"image": row["image"], "category": c, "probability": p} for c, p in soft)
+                posteriors.add(
+                    {"image": row["image"], "category": c, "probability": p} for c, p in soft.items()
+                )
             tick(len(chunk))
     for name in (layout.VOTES, layout.POSTERIORS):
         (place.spare / name).replace(place.release / name)
     return tally
 
 
+Rank = tuple[float, int]
+"""What `--per-class` ranks by: a group's draw, then the first 64 bits of the image's SHA-256."""
+
+
+def _rank(image: ImageRow) -> Rank:
+    assert image.draw is not None
+    return image.draw, int(image.sha256[:16], 16)
+
+
+def _cuts(plan: Plan, most: int, tick: Tick) -> dict[str, Rank]:
+    """The last rank of each class that still has a place, where there are more than `most` pictures.
+
+    The smallest draws are taken, so that a larger number only adds. Needs 16 bytes a training picture.
+    """
+    draws: dict[str, array[float]] = {}
+    prefixes: dict[str, array[int]] = {}
+    chooser = _Chooser(plan, Tally(), {})
+    for chunk in image_chunks(plan.dataset):
+        for image, split, decision, *_ in chooser.chosen(chunk)[0]:
+            if split == "train" and decision.category is not None:
+                draw, prefix = _rank(image)
+                draws.setdefault(decision.category, array("d")).append(draw)
+                prefixes.setdefault(decision.category, array("Q")).append(prefix)
+        tick(len(chunk))
+    cuts = {}
+    for category, drawn in draws.items():
+        if len(drawn) > most:
+            last = np.lexsort((np.frombuffer(prefixes[category], np.uint64), np.frombuffer(drawn)))[most - 1]
+            cuts[category] = (drawn[last], prefixes[category][last])
+    return cuts
+
+
 class _Chooser:
     """The rules of `export.selection` applied to chunks of images."""
 
-    def __init__(self, plan: Plan, tally: Tally) -> None:
+    def __init__(self, plan: Plan, tally: Tally, cuts: dict[str, Rank]) -> None:
         self.plan = plan
         self.tally = tally
-        self.earlier = [release.pk for release in plan.earlier]
-        self.settled = settled_references(plan.dataset)
+        self.cuts = cuts
+        self.question = Question(
+            [release.pk for release in plan.earlier],
+            {release.pk for release in plan.siblings},
+            settled_references(plan.dataset),
+            plan.filters.rounds,
+            plan.given,
+        )
         self.category_ids = dict(plan.dataset.categories.values_list("key", "id"))
         key = plan.dataset.split_key
         self.pseudonyms = layout.pseudonym_key(key, plan.dataset.name, plan.version)
         self.licence = plan.dataset.licence
 
-    def rows(self, chunk: list[ImageRow]) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]], Opinion]]:
-        """(selection row, votes rows, opinion) of every image of the chunk that will be released."""
-        known = evidence_of({row.group for row in chunk if row.group is not None}, self.earlier, self.settled)
-        chosen: list[tuple[ImageRow, str, Decision, Opinion, list[Ballot]]] = []
-        for image in chunk:
-            found = self._decide(image, known)
-            if found is not None:
-                chosen.append(found)
-        provenance = provenance_of([image.id for image, *_ in chosen])
-        for image, split, decision, opinion, ballots in chosen:
-            if image.id not in provenance:
-                self.tally.left_out["no_source"] += 1
-                continue
-            source = provenance[image.id]
-            row = self._row(image, split, decision, len(ballots), source, known)
-            self.tally.labels[split, row["category"]] += 1
-            self.tally.votes += len(ballots)
-            self.tally.kept_in_test += self._was_in_test(image, known)
-            yield row, self._vote_rows(image, ballots), opinion
+    def rows(
+        self, chunk: list[ImageRow]
+    ) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]], dict[str, float]]]:
+        """(selection row, votes rows, soft label) of every image of the chunk that will be released.
 
-    def _decide(
-        self, image: ImageRow, known: Evidence
-    ) -> tuple[ImageRow, str, Decision, Opinion, list[Ballot]] | None:
+        Votes and soft labels of a sealed release's test pictures stay in the database.
+        """
+        chosen, provenance, known = self.chosen(chunk)
+        for image, split, decision, opinion, ballots in chosen:
+            row = self._row(image, split, decision, len(ballots), provenance[image.id], known)
+            self.tally.labels[split, row["category"]] += 1
+            if self.plan.sealed and split == "test":
+                yield row, [], {}
+                continue
+            self.tally.votes += len(ballots)
+            soft = soft_labels(opinion, self.plan.scope.categories)
+            yield row, self._vote_rows(image, ballots), soft
+
+    def chosen(
+        self, chunk: list[ImageRow]
+    ) -> tuple[list[Chosen], dict[int, tuple[str, str, str, str]], Evidence]:
+        """The images of the chunk that will be released, where they come from, what is known of them."""
+        known = evidence_of({row.group for row in chunk if row.group is not None}, self.question)
+        decided = [found for image in chunk if (found := self._decide(image, known)) is not None]
+        scope = self.plan.scope
+        provenance = provenance_of([found.image.id for found in decided], scope.sources)
+        kept = []
+        for found in decided:
+            reason = self._objection(found, provenance.get(found.image.id))
+            tested = "test" in self._member(found.image, known).earlier
+            if not reason:
+                kept.append(found)
+                self.tally.kept_in_test += tested
+                continue
+            self.tally.left_out[reason] += 1
+            if tested and reason != "no_source" and found.image.id not in known.bound:
+                self.tally.tested_outside += 1
+        return kept, provenance, known
+
+    def _objection(self, found: Chosen, source: tuple[str, str, str, str] | None) -> str:
+        """Why a picture that has its label is left out all the same; empty where it is not."""
+        scope = self.plan.scope
+        assert found.decision.category is not None
+        if not scope.holds_category(found.decision.category):
+            return "other_category"
+        if source is None:
+            return "other_source" if scope.sources else "no_source"
+        if scope.licences and self._licence(source) not in scope.licences:
+            return "other_licence"
+        cut = self.cuts.get(found.decision.category)
+        if found.split == "train" and cut is not None and _rank(found.image) > cut:
+            return "surplus"
+        return ""
+
+    def _decide(self, image: ImageRow, known: Evidence) -> Chosen | None:
         """Whether and how an image is released; None (and a reason counted) where it is not."""
         if image.group is None or image.draw is None:
             self.tally.left_out["not_grouped"] += 1
@@ -145,8 +205,7 @@ class _Chooser:
         if image.id == image.representative:
             self._measure(image.group, placement.split, opinion, len(ballots), reference, known)
         if image.id not in placement.members:
-            alone = not placement.members and image.id == image.representative
-            self.tally.left_out[placement.reason if alone else "duplicate"] += 1
+            self.tally.left_out[self._why_not(image, placement, known)] += 1
             return None
         kept = known.kept_categories.get(image.id)
         decision = decide(
@@ -155,16 +214,36 @@ class _Chooser:
         if decision.category is None:
             self.tally.left_out[decision.reason] += 1
             return None
+        if image.id in known.bound and not self.plan.scope.holds_category(decision.category):
+            # Experts call it something now that this major version is not about; it must stay all the same.
+            decision = decide("test", opinion, len(ballots), None, self.plan.filters, kept_category=kept)
         if placement.split == "test" and reference != decision.category:
             self.tally.kept_unsettled += 1
-        return image, placement.split, decision, opinion, ballots
+        return Chosen(image, placement.split, decision, opinion, ballots)
+
+    def _why_not(self, image: ImageRow, placement: Placement, known: Evidence) -> str:
+        """The reason of an image that is no released member of its group."""
+        member = self._member(image, known)
+        if member.withdrawn:
+            return "taken_down"
+        if member.given not in (None, placement.split):
+            self.tally.straddling += 1
+            return "given_elsewhere"
+        return placement.reason if not placement.members and image.id == image.representative else "duplicate"
+
+    def _member(self, image: ImageRow, known: Evidence) -> Member:
+        assert image.group is not None
+        return next(m for m in known.members[image.group] if m.id == image.id)
 
     def _placement(self, image: ImageRow, known: Evidence) -> Placement:
         assert image.group is not None
         assert image.draw is not None
+        members = known.members[image.group]
+        # A file that comes with this release speaks first; its publication moves the draws to agree with it.
+        given = given_split(members) if self.plan.given else None
         return released_members(
-            split_of(image.draw, self.plan.shares),
-            known.members[image.group],
+            given or split_of(image.draw, self.plan.shares),
+            members,
             image.representative,
             test_open=self.plan.test_open,
         )
@@ -174,7 +253,9 @@ class _Chooser:
     ) -> None:
         """Count towards label accuracy. Gold is left out: the workers were screened by it."""
         decided = crowd_decision(opinion, votes, self.plan.filters)
-        if decided.category is None or group in known.gold:
+        if decided.category is None or not self.plan.scope.holds_category(decided.category):
+            return
+        if group in known.gold:
             return
         right = int(reference == decided.category)
         if split == "test":
@@ -185,9 +266,9 @@ class _Chooser:
             self.tally.other_known += 1
             self.tally.other_right += right
 
-    def _was_in_test(self, image: ImageRow, known: Evidence) -> int:
-        assert image.group is not None
-        return sum(1 for m in known.members[image.group] if m.id == image.id and "test" in m.earlier)
+    def _licence(self, source: tuple[str, str, str, str]) -> str:
+        """A picture's own licence, else the dataset's."""
+        return source[2] or self.licence or layout.UNKNOWN
 
     def _row(
         self,
@@ -201,10 +282,10 @@ class _Chooser:
         """A row of the selection."""
         assert image.group is not None
         assert decision.category is not None
-        url, page_url, licence, author = source
-        licence = licence or self.licence
-        self.tally.unknown_licences += not licence
-        self.tally.licences[licence or "unknown"] += 1
+        url, page_url, _, author = source
+        licence = self._licence(source)
+        self.tally.unknown_licences += licence == layout.UNKNOWN
+        self.tally.licences[licence] += 1
         self.tally.hosts[urlsplit(url).hostname or "files"] += 1
         reference = known.references.get(image.group)
         if split == "test":
@@ -219,7 +300,7 @@ class _Chooser:
             "reference": reference,
             "source_url": url,
             "page_url": page_url or None,
-            "licence": licence or "unknown",
+            "licence": licence,
             "author": author or None,
             "phash": f"{image.phash % 2**64:016x}",
             "duplicate_group": image.represented_by or image.sha256,

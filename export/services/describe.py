@@ -11,24 +11,22 @@ from export.build import category_rows, write_json, write_sums
 from export.card import CardFacts, dataset_card
 from export.checks import sha256_of
 from export.croissant import croissant
-from export.selection import LEFT_OUT
-from export.services.choose import Plan, Tally
+from export.services.plan import Plan
+from export.tally import Tally, counts_of
 from export.workplace import Workplace
 from ingest.models import Dataset
 
 
-def describe(plan: Plan, place: Workplace, tally: Tally, parameters: dict[str, Any]) -> dict[str, Any]:
+def describe(plan: Plan, place: Workplace, tally: Tally) -> dict[str, Any]:
     """Write every file but the tables and the pictures, which are there already; returns release.json."""
     dataset = plan.dataset
     document = {
         "name": dataset.name,
         "version": plan.version,
         "parent": plan.earlier[-1].version if plan.earlier else None,
-        "parameters": parameters,
-        "counts": _counts(tally),
-        "label_accuracy": label_accuracy(
-            (tally.test_right, tally.test_known, tally.test_eligible), (tally.other_right, tally.other_known)
-        ),
+        "parameters": plan.parameters,
+        "counts": counts_of(tally),
+        "label_accuracy": label_accuracy(tally.test, tally.others, drawn=not plan.brought),
         "cost": _cost(dataset),
         "code_version": layout.CODE_VERSION,
     }
@@ -48,20 +46,6 @@ def describe(plan: Plan, place: Workplace, tally: Tally, parameters: dict[str, A
     place.put(layout.CARD, dataset_card(_card_facts(dataset, tally, document, tree)).encode())
     write_sums(place)
     return document
-
-
-def _counts(tally: Tally) -> dict[str, Any]:
-    """Pictures by split and category, votes, workers, and what was left out by reason."""
-    per_split = {s: sum(n for (split, _), n in tally.labels.items() if split == s) for s in layout.SPLITS}
-    classes = sorted({category for _, category in tally.labels})
-    return {
-        **per_split,
-        "images": sum(per_split.values()),
-        "votes": tally.votes,
-        "workers": len(tally.workers),
-        "categories": {c: {s: tally.labels[s, c] for s in layout.SPLITS} for c in classes},
-        "left_out": {reason: tally.left_out[reason] for reason in LEFT_OUT if tally.left_out[reason]},
-    }
 
 
 def _cost(dataset: Dataset) -> dict[str, Any] | None:
@@ -102,24 +86,3 @@ def _card_facts(
         sources=kinds,
         rounds=rounds,
     )
-
-
-def warnings_of(tally: Tally, document: dict[str, Any]) -> list[str]:
-    """What the curator should know; one line each."""
-    found = []
-    if tally.unknown_licences:
-        found.append(f"{tally.unknown_licences} pictures have no licence on record: 'unknown' was written")
-    if tally.left_out["no_reference"]:
-        found.append(
-            f"{tally.left_out['no_reference']} test pictures without a settled reference were left out "
-            "(manage.py add_reference)"
-        )
-    if tally.left_out["not_grouped"]:
-        found.append(f"{tally.left_out['not_grouped']} images are in no duplicate group (manage.py dedup)")
-    if tally.left_out["no_source"]:
-        found.append(f"{tally.left_out['no_source']} images were left out: no source is on record")
-    if tally.kept_unsettled:
-        found.append(f"{tally.kept_unsettled} test pictures keep their earlier category: experts differ now")
-    if document["label_accuracy"] is None:
-        found.append("label accuracy is unknown: no picture has both votes and a settled reference")
-    return found

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
 from django.db.models import Q
 
 from annotation_site.models import Round, Task, Vote
-from export.models import ReleaseImage
+from export.layout import SPLITS
+from export.models import GivenSplit, ReleaseImage, Withdrawal
 from export.selection import Finding, Member
 from ingest.models import Candidate, Dataset, Image
 from quality.models import Consensus, Gold
@@ -56,7 +57,7 @@ class Evidence:
     """Everything known of some duplicate groups, by group id; `kept_categories` by image id.
 
     `references`: settled ones only. `gold`: groups with a known answer. `kept_categories`: what images that
-    stood in test were released as.
+    stood in test were released as. `bound`: images that stand in test in this very major version.
     """
 
     members: dict[int, list[Member]]
@@ -65,6 +66,23 @@ class Evidence:
     references: dict[int, str]
     gold: set[int]
     kept_categories: dict[int, str]
+    bound: set[int]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of the database for every chunk.
+
+    `earlier`, `siblings`: ids of the releases before the one being made, and of those in its major version.
+    `settled`: settled references, label by image id. `rounds`: whose votes decide; empty: all of them.
+    `given`: splits of a split file that is not in the database yet, by image id.
+    """
+
+    earlier: list[int]
+    siblings: set[int]
+    settled: dict[int, str]
+    rounds: frozenset[int] = frozenset()
+    given: dict[int, str] = field(default_factory=dict)
 
 
 def image_chunks(dataset: Dataset) -> Iterator[list[ImageRow]]:
@@ -83,46 +101,54 @@ def image_chunks(dataset: Dataset) -> Iterator[list[ImageRow]]:
         last = chunk[-1].sha256
 
 
-def evidence_of(groups: set[int], earlier: list[int], settled: dict[int, str]) -> Evidence:
-    """Read everything about some duplicate groups.
-
-    Args:
-        groups: their ids.
-        earlier: ids of the releases before the one being made.
-        settled: settled references, label by image id.
-    """
+def evidence_of(groups: set[int], question: Question) -> Evidence:
+    """Read everything about some duplicate groups."""
     group_of: dict[int, int] = {}
     shas: dict[int, str] = {}
     images = Image.objects.filter(group_id__in=groups).order_by("id")
     for image_id, sha256, group_id in images.values_list("id", "sha256", "group_id"):
         group_of[image_id], shas[image_id] = group_id, sha256
-    splits, kept = _history(list(group_of), earlier)
+    splits, kept, bound = _history(list(group_of), question)
+    rows = GivenSplit.objects.filter(image_id__in=group_of).values_list("image_id", "split")
+    given = {image_id: SPLITS[split] for image_id, split in rows} | {
+        image_id: question.given[image_id] for image_id in group_of if image_id in question.given
+    }
+    gone = set(Withdrawal.objects.filter(image_id__in=group_of).values_list("image_id", flat=True))
     members: dict[int, list[Member]] = defaultdict(list)
     for image_id, group_id in group_of.items():
-        members[group_id].append(Member(image_id, shas[image_id], frozenset(splits[image_id])))
+        earlier = frozenset(splits.get(image_id, ()))
+        member = Member(image_id, shas[image_id], earlier, given.get(image_id), image_id in gone)
+        members[group_id].append(member)
     gold = Gold.objects.filter(image_id__in=group_of).values_list("image_id", flat=True)
     return Evidence(
         members,
-        _findings(group_of),
-        _ballots(group_of),
-        _references(group_of, settled),
+        _findings(group_of, question.rounds),
+        _ballots(group_of, question.rounds),
+        _references(group_of, question.settled),
         {group_of[image_id] for image_id in gold},
         kept,
+        bound,
     )
 
 
-def _history(image_ids: list[int], releases: list[int]) -> tuple[dict[int, set[str]], dict[int, str]]:
-    """Image -> splits it stood in before; image -> its last category in test."""
+def _history(
+    image_ids: list[int], question: Question
+) -> tuple[dict[int, set[str]], dict[int, str], set[int]]:
+    """Image -> splits it stood in; image -> its last category in test; images that must stay in test."""
     splits: dict[int, set[str]] = defaultdict(set)
     kept: dict[int, str] = {}
-    if not releases:
-        return splits, kept
-    rows = ReleaseImage.objects.filter(image_id__in=image_ids, release_id__in=releases).order_by("release_id")
-    for image_id, split, category in rows.values_list("image_id", "split", "category__key"):
-        splits[image_id].add(ReleaseImage.Split(split).label)
+    bound: set[int] = set()
+    if not question.earlier:
+        return splits, kept, bound
+    rows = ReleaseImage.objects.filter(image_id__in=image_ids, release_id__in=question.earlier)
+    columns = ("image_id", "split", "category__key", "release_id")
+    for image_id, split, category, release in rows.order_by("release_id").values_list(*columns):
+        splits[image_id].add(SPLITS[split])
         if split == ReleaseImage.Split.TEST:
             kept[image_id] = category
-    return splits, kept
+            if release in question.siblings:
+                bound.add(image_id)
+    return splits, kept, bound
 
 
 def _references(group_of: dict[int, int], settled: dict[int, str]) -> dict[int, str]:
@@ -134,8 +160,10 @@ def _references(group_of: dict[int, int], settled: dict[int, str]) -> dict[int, 
     return {group: next(iter(said)) for group, said in labels.items() if len(said) == 1}
 
 
-def _findings(group_of: dict[int, int]) -> dict[int, list[Finding]]:
+def _findings(group_of: dict[int, int], rounds: frozenset[int]) -> dict[int, list[Finding]]:
     rows = Consensus.objects.filter(task__image_id__in=group_of).exclude(task__state=Task.State.WITHDRAWN)
+    if rounds:
+        rows = rows.filter(task__round_id__in=rounds)
     found: dict[int, list[Finding]] = defaultdict(list)
     columns = ("task__image_id", "task__round_id", "label", "confidence", "posterior", "task__category__key")
     for image_id, *rest in rows.order_by("id").values_list(*columns):
@@ -143,10 +171,12 @@ def _findings(group_of: dict[int, int]) -> dict[int, list[Finding]]:
     return found
 
 
-def _ballots(group_of: dict[int, int]) -> dict[int, list[Ballot]]:
+def _ballots(group_of: dict[int, int], rounds: frozenset[int]) -> dict[int, list[Ballot]]:
     """The counted votes of some groups, whichever member was shown; those of repeat rounds measure people."""
     votes = Vote.objects.counted().filter(task__image_id__in=group_of)
     votes = votes.exclude(task__round__access=Round.Access.REPEAT)
+    if rounds:
+        votes = votes.filter(task__round_id__in=rounds)
     found: dict[int, list[Ballot]] = defaultdict(list)
     columns = ("task__image_id", "worker__code", "answer", "category__key", "seconds", "created")
     of_task = ("task__round_id", "task__gold", "task__audit", "task__category__key")
@@ -156,10 +186,18 @@ def _ballots(group_of: dict[int, int]) -> dict[int, list[Ballot]]:
     return found
 
 
-def provenance_of(image_ids: list[int]) -> dict[int, tuple[str, str, str, str]]:
-    """Image -> (URL, page, licence, author) of the find that brought it (the first of several)."""
+def provenance_of(
+    image_ids: list[int], sources: frozenset[int] = frozenset()
+) -> dict[int, tuple[str, str, str, str]]:
+    """Image -> (URL, page, licence, author) of the find that brought it (the first of several).
+
+    Args:
+        sources: ids of the sources whose finds count; empty: all.
+    """
     stored = Q(state=Candidate.State.STORED) | Q(state=Candidate.State.SAME_BYTES)
     rows = Candidate.objects.filter(stored, image_id__in=image_ids).order_by("image_id", "state", "id")
+    if sources:
+        rows = rows.filter(source_id__in=sources)
     found: dict[int, tuple[str, str, str, str]] = {}
     for image_id, *source in rows.values_list("image_id", "url", "page_url", "licence", "author"):
         found.setdefault(image_id, (source[0], source[1], source[2], source[3]))

@@ -14,6 +14,7 @@ and 4, the next run of the same command makes the same bytes (a fingerprint says
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,22 +28,19 @@ from django.db import transaction
 from export import layout
 from export.build import UnreadablePicture, remove_strangers, write_pictures
 from export.checks import check_release, files_to_check, fingerprint
-from export.models import Release, ReleaseImage
-from export.selection import Filters
-from export.services.choose import Plan, Tally, choose
-from export.services.describe import describe, warnings_of
+from export.models import GivenSplit, Release, ReleaseImage
+from export.services.choose import choose, passes
+from export.services.describe import describe
+from export.services.plan import Plan, ReleaseRefused, Wishes, plan_release
+from export.split_file import moved_draw
 from export.tables import read_rows
+from export.tally import Tally, warnings_of
 from export.workplace import Busy, Workplace
-from ingest.models import Dataset
+from ingest.models import Dataset, DuplicateGroup
 from ingest.progress import progress
-from ingest.splits import Shares
 from ingest.storage import open_store
 
 ROWS = 2_000
-
-
-class ReleaseRefused(ValueError):
-    """The arguments make no release; one line for the user. Nothing was changed."""
 
 
 class ReleaseFailed(RuntimeError):
@@ -73,91 +71,40 @@ class Published:
         }
 
 
-def publish_release(
-    dataset: Dataset, version: str, output: Path, *, splits: str | None = None, filters: Filters | None = None
-) -> Published:
+def publish_release(dataset: Dataset, version: str, output: Path, wishes: Wishes | None = None) -> Published:
     """Write `output/<name>-<version>/` and record it.
 
     A version that is recorded already can be written once more to a place where it is not, as long as the
     database still gives the same bytes.
 
-    Args:
-        splits: train/val/test in percent; left out, the dataset's own.
-        filters: what train and val ask of a label.
-
     Raises:
         ReleaseRefused: a bad or taken version, other shares than before, an output that is no folder.
         ReleaseFailed: a class is missing in a split, an original is gone, ...
     """
-    filters = filters or Filters()
-    recorded = _check_version(dataset, version)
-    shares = _check_splits(dataset, splits, recorded)
     final = Path(output).absolute() / layout.folder_name(dataset.name, version)
+    plan, recorded = plan_release(dataset, version, wishes or Wishes())
     if os.path.lexists(final):
         raise ReleaseRefused(f"{final} exists already; choose a new version, or another --output")
-    earlier = dataset.releases.order_by("id")
-    if recorded:
-        earlier = earlier.filter(pk__lt=recorded.pk)
-    plan = Plan(dataset, version, shares, filters, tuple(earlier))
-    parameters = _parameters(plan, splits or dataset.splits)
-    if recorded and recorded.parameters != parameters:
-        raise ReleaseRefused(f"{recorded} exists already, with other parameters; choose a new version")
     try:
         with Workplace(final) as place:
-            return _publish(plan, place, parameters, recorded)
+            return _publish(plan, place, recorded)
     except Busy as error:
         raise ReleaseFailed(str(error)) from None
 
 
-def _check_version(dataset: Dataset, version: str) -> Release | None:
-    """The release of this version where it is recorded; versions only grow."""
-    try:
-        wanted = layout.parse_version(version)
-    except ValueError as error:
-        raise ReleaseRefused(str(error)) from None
-    releases = {layout.parse_version(r.version): r for r in dataset.releases.all()}
-    if wanted in releases:
-        return releases[wanted]
-    if releases and max(releases) > wanted:
-        newest = releases[max(releases)].version
-        raise ReleaseRefused(f"versions only grow: {dataset.name} is at {newest} already, so not {version}")
-    return None
-
-
-def _check_splits(dataset: Dataset, splits: str | None, recorded: Release | None) -> Shares:
-    if splits is None:
-        return dataset.shares
-    try:
-        shares = Shares.parse(splits)
-    except ValueError as error:
-        raise ReleaseRefused(str(error)) from None
-    if shares != dataset.shares and (recorded or dataset.releases.exists()):
-        raise ReleaseRefused(
-            f"{dataset.name} has releases split {dataset.splits}; pictures never move, so --splits must stay"
-        )
-    return shares
-
-
-def _parameters(plan: Plan, splits: str) -> dict[str, Any]:
-    return {
-        "splits": "/".join(str(int(part)) for part in splits.split("/")),
-        "min_confidence": plan.filters.min_confidence,
-        "min_votes": plan.filters.min_votes,
-    }
-
-
-def _publish(plan: Plan, place: Workplace, parameters: dict[str, Any], recorded: Release | None) -> Published:
+def _publish(plan: Plan, place: Workplace, recorded: Release | None) -> Published:
     if recorded and _left_complete(place, recorded):
         _check_folder(place)
         return _finished(place, recorded, [], again=True)
     place.begin()
     try:
-        with progress(total=plan.dataset.images.count(), what="choosing", unit="image") as bar:
+        looks = plan.dataset.images.count() * passes(plan)
+        with progress(total=looks, what="choosing", unit="image") as bar:
             tally = choose(plan, place, bar.update)
         _check_tally(plan, tally)
-        place.settle_selection()
-        _copy(place, tally)
-        document = describe(plan, place, tally, parameters)
+        place.settle_selection(json.dumps(plan.parameters, sort_keys=True))
+        _copy(plan, place, tally)
+        document = describe(plan, place, tally)
         mark = _check_folder(place)
         if recorded and recorded.fingerprint != mark:
             raise ReleaseRefused(
@@ -168,12 +115,20 @@ def _publish(plan: Plan, place: Workplace, parameters: dict[str, Any], recorded:
         place.discard()
         raise
     release = recorded or _record(plan, place, document, mark)
-    return _finished(place, release, warnings_of(tally, document), again=recorded is not None)
+    return _finished(place, release, _warnings(tally, document), again=recorded is not None)
 
 
 def _left_complete(place: Workplace, recorded: Release) -> bool:
     """Whether a run was killed after it recorded the release and before it renamed the folder."""
     return (place.release / layout.SUMS).is_file() and fingerprint(place.release) == recorded.fingerprint
+
+
+def _warnings(tally: Tally, document: dict[str, Any]) -> list[str]:
+    """What the curator should know; one line each."""
+    found = warnings_of(tally)
+    if document["label_accuracy"] is None:
+        found.append("label accuracy is unknown: no picture has both votes and a settled reference")
+    return found
 
 
 def _finished(place: Workplace, release: Release, warnings: list[str], *, again: bool) -> Published:
@@ -185,11 +140,11 @@ def _finished(place: Workplace, release: Release, warnings: list[str], *, again:
     return Published(place.final, release, warnings, again)
 
 
-def _copy(place: Workplace, tally: Tally) -> None:
+def _copy(plan: Plan, place: Workplace, tally: Tally) -> None:
     store = open_store(settings.STORAGE_URL)
     with progress(total=sum(tally.labels.values()), what="copying", unit="picture") as bar:
         try:
-            write_pictures(place, store.get, bar.update)
+            write_pictures(place, store.get, plan.pixels, bar.update)
         except UnreadablePicture as error:
             raise ReleaseFailed(str(error)) from None
     remove_strangers(place)
@@ -204,13 +159,16 @@ def _check_tally(plan: Plan, tally: Tally) -> None:
         reasons = ", ".join(f"{n} {reason}" for reason, n in tally.left_out.most_common(4))
         raise ReleaseFailed(f"no picture of {name} can be released ({reasons})")
     tested = ReleaseImage.objects.filter(release__in=plan.earlier, split=ReleaseImage.Split.TEST)
-    due = tested.values("image_id").distinct().count()
-    if tally.kept_in_test != due:
+    due = tested.exclude(image__withdrawal__isnull=False).values("image_id").distinct().count()
+    lost = due - tally.kept_in_test - tally.tested_outside
+    if lost:
         raise ReleaseFailed(
-            f"{due - tally.kept_in_test} test pictures of earlier releases would be lost, and must stay"
+            f"{lost} test pictures of earlier releases would be lost, and must stay; only a takedown removes "
+            "them (manage.py takedown_release)"
         )
     leaves = plan.dataset.categories.filter(children=None).values_list("key", flat=True)
-    classes = sorted({category for _, category in tally.labels} | set(leaves))
+    asked = {key for key in leaves if plan.scope.holds_category(key)}
+    classes = sorted({category for _, category in tally.labels} | asked)
     wanted = [s for s in layout.SPLITS if s != "val" or plan.shares.val]
     missing = [f"{c} in {s}" for c in classes for s in wanted if not tally.labels[s, c]]
     if missing:
@@ -248,10 +206,34 @@ def _record(plan: Plan, place: Workplace, document: dict[str, Any], mark: str) -
             counts=document["counts"],
             label_accuracy=document["label_accuracy"],
         )
+        _keep_given(plan)
         rows = _release_images(release, place)
         while batch := list(islice(rows, ROWS)):
             ReleaseImage.objects.bulk_create(batch)
     return release
+
+
+def _keep_given(plan: Plan) -> None:
+    """Keep the splits that came with the set, and move the draws of their groups to agree with them."""
+    ids = iter(sorted(plan.given))
+    while chunk := list(islice(ids, ROWS)):
+        GivenSplit.objects.bulk_create(
+            [GivenSplit(image_id=pk, split=layout.SPLITS.index(plan.given[pk])) for pk in chunk]
+        )
+    split_of_group: dict[int, str] = {}
+    named = GivenSplit.objects.filter(image__dataset=plan.dataset, image__group__isnull=False)
+    # In order of protection, so that the most protected split of a group is what stays.
+    for group_id, split in named.order_by("split").values_list("image__group_id", "split").iterator(ROWS):
+        split_of_group[group_id] = layout.SPLITS[split]
+    waiting = iter(sorted(split_of_group))
+    while chunk := list(islice(waiting, ROWS)):
+        moved = []
+        for group in DuplicateGroup.objects.filter(pk__in=chunk):
+            draw = moved_draw(group.draw, split_of_group[group.pk], plan.shares)
+            if draw != group.draw:
+                group.draw = draw
+                moved.append(group)
+        DuplicateGroup.objects.bulk_update(moved, ["draw"], batch_size=500)
 
 
 def _release_images(release: Release, place: Workplace) -> Iterator[ReleaseImage]:
