@@ -26,7 +26,8 @@ EXAMPLE = """example:
   python -m quality.aggregate votes.csv -o consensus.csv --pictures probs.csv
   python -m quality.aggregate Batch_4242_batch_results.csv -o consensus.csv --answer-column category
 
-VOTES has the columns task (or item, or image), worker and label; further columns are ignored. __unsure__ and
+VOTES has the columns task (or item, or image), worker and label; of others, seconds and created tell about
+workers, and audit (true, false) which tasks are a random sample that no stopping rule chose. __unsure__ and
 unsure abstain; __none__ is a class like any other; an empty cell, or NaN, is no vote. Files are CSV, .csv.gz
 or Parquet. What Label Studio (JSON, JSON-MIN), CVAT (for images 1.1) and Mechanical Turk (batch results)
 export is known by its content. Several files are read as one. What is no vote is left out and counted."""

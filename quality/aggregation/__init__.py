@@ -56,7 +56,9 @@ def aggregate(
     """Settle every task that had a vote.
 
     Args:
-        frame: `task` (or `item`, `image`), `worker`, `label`; the last row of a worker on a task counts.
+        frame: `task` (or `item`, `image`), `worker`, `label`; the last row of a worker on a task counts. A
+            column `audit` says which tasks were drawn at random and asked about whatever the votes said: from
+            them the default learns how alike the workers' mistakes are (`dependence`).
         method: one of METHODS.
         gold: `task,label`; a gold task's consensus is its gold label, with confidence 1.
         labels: all labels that could be chosen, where that is known: a label that nobody has chosen yet still

@@ -19,13 +19,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from quality.aggregation.calibration import Calibration, calibrate
 from quality.aggregation.dawid_skene import fit_dawid_skene, fits_in_memory
-from quality.aggregation.dependence import FEWEST_GOLD, OF_MORE, OF_TWO, likeness
+from quality.aggregation.dependence import (
+    FEWEST_GOLD,
+    OF_MORE,
+    OF_TWO,
+    likeness,
+    shown_by_halves,
+    splittable,
+)
 from quality.aggregation.gold_seeded import can_seed, fit_gold_seeded
 from quality.aggregation.mace import fit_mace
 from quality.aggregation.one_coin import fit_one_coin
@@ -58,10 +66,12 @@ def fit_auto(votes: Votes) -> Fit:
         return Fit("one_coin", one.posterior, one.blind, one.skill, one.iterations, one.converged)
     asked = MODELS if len(votes.task) <= MANY else FAST
     fits = [model(votes) for model in asked]
-    alike = [likeness(votes, fit, model) for fit, model in zip(fits, asked, strict=True)]
+    halves = _halves(votes, asked)
+    shown = _shown(votes, halves)
+    alike = [likeness(votes, fit, model, by) for fit, model, by in zip(fits, asked, shown, strict=True)]
     tempers = [value for fit, value in zip(fits, alike, strict=True) if fit.blind.can_temper]
     tables = [_opinion(votes, fit, value) for fit, value in zip(fits, alike, strict=True)]
-    weight = _weights(_foreseen_votes(votes, asked), EVENLY * np.ones(len(asked)))
+    weight = _weights(_foreseen_votes(votes, halves), EVENLY * np.ones(len(asked)))
     known, surety = np.flatnonzero((votes.gold >= 0) & (votes.per_task > 0)), Calibration()
     right: int | None = None
     if len(known) >= FEWEST_GOLD:
@@ -122,16 +132,41 @@ def _weights(foreseen: np.ndarray, behind: np.ndarray) -> np.ndarray:
     return weight
 
 
-def _foreseen_votes(votes: Votes, models: tuple[Model, ...]) -> np.ndarray:
-    """float64[n, M]: the probability that each model, told half of a task's votes, gave to the others."""
+class _Half(NamedTuple):
+    """One half of each task's votes (`told`: bool[n]), without gold, and every model of it."""
+
+    told: np.ndarray
+    train: Votes
+    fits: list[Fit]
+
+
+def _halves(votes: Votes, models: tuple[Model, ...]) -> list[_Half]:
+    """Both halves; one of MANY votes."""
     half = _half(votes)
-    parts = []
+    found = []
     for told in (half, ~half) if len(votes.task) <= MANY else (half,):
         train = votes.only(told)
         # Gold is weighed apart: here it would speak for whoever fits a few tasks well.
         train = replace(train, gold=np.full_like(votes.gold, -1))
+        found.append(_Half(told, train, [model(train) for model in models]))
+    return found
+
+
+def _shown(votes: Votes, halves: list[_Half]) -> list[float | None]:
+    """What the two halves show of the likeness of voters, model by model; None where they show nothing."""
+    tasks = splittable(votes, halves[0].train, halves[1].train) if len(halves) == 2 else None
+    if tasks is None:
+        return [None] * len(halves[0].fits)
+    pairs = zip(halves[0].fits, halves[1].fits, strict=True)
+    return [shown_by_halves(one, other, tasks, len(votes.labels)) for one, other in pairs]
+
+
+def _foreseen_votes(votes: Votes, halves: list[_Half]) -> np.ndarray:
+    """float64[n, M]: the probability that each model, told half of a task's votes, gave to the others."""
+    parts = []
+    for told, train, fits in halves:
         rest = np.flatnonzero(~told & (train.per_task[votes.task] > 0))
-        parts.append(np.stack([_at_its_best(votes, train, rest, model(train)) for model in models], axis=1))
+        parts.append(np.stack([_at_its_best(votes, train, rest, fit) for fit in fits], axis=1))
     return np.concatenate(parts)
 
 

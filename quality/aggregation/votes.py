@@ -12,7 +12,7 @@ order of rows changes nothing. Rules of the house:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -51,7 +51,8 @@ class Votes:
 
     `tasks`, `workers`, `labels`: the names, sorted as text. `task`, `worker`, `label`: int64[n] codes into
     them, sorted by task, then worker. `given`: int64[T], votes per task, abstentions included;
-    `worker_given`: int64[W], likewise. `gold`: int64[T], the known label or -1.
+    `worker_given`: int64[W], likewise. `gold`: int64[T], the known label or -1. `audited`: bool[T], drawn at
+    random and asked about whatever the votes said; None where that is not known.
     """
 
     tasks: np.ndarray
@@ -67,6 +68,7 @@ class Votes:
     abstained: int
     dropped: dict[str, int]
     warnings: tuple[str, ...] = ()
+    audited: np.ndarray | None = None
 
     @cached_property
     def cells(self) -> Cells:
@@ -96,10 +98,7 @@ class Votes:
     def only(self, keep: np.ndarray) -> Votes:
         """The same tasks, workers and labels with a part of the evidence (`keep`: bool[n])."""
         task, worker, label = self.task[keep], self.worker[keep], self.label[keep]
-        return Votes(
-            self.tasks, self.workers, self.labels, task, worker, label, self.given, self.worker_given,
-            self.gold, self.read, self.abstained, self.dropped, self.warnings,
-        )  # fmt: skip
+        return replace(self, task=task, worker=worker, label=label)
 
 
 def clean_votes(
@@ -108,13 +107,15 @@ def clean_votes(
     """Turn a frame of votes (and a frame `task,label` of known answers) into codes.
 
     Args:
-        frame: columns `task` (or `item`, `image`), `worker`, `label`; others are ignored.
+        frame: columns `task` (or `item`, `image`), `worker`, `label`; others are ignored, but for `audit`:
+            whether the task is one of a random sample that was asked about whatever the votes said.
         gold: columns `task` (or `item`, `image`), `label`. Gold for tasks without a vote is left aside.
         labels: further labels that a worker could have chosen, though nobody did.
 
     Raises:
         BadVotes: a column is missing or stands twice, or holds what is no text.
     """
+    audit = frame["audit"].to_numpy() if list(frame.columns).count("audit") == 1 else None
     frame = _with_task(frame, COLUMNS, "votes")
     codes, names, dropped = _code_columns(frame)
     task, worker, label = _one_row_each(codes, names, dropped)
@@ -142,7 +143,15 @@ def clean_votes(
     return Votes(
         tasks, workers, all_labels, task, worker, label, given, worker_given, gold_code,
         len(frame), int((~evidence).sum()), dropped, tuple(notes),
+        None if audit is None else _audited(tasks, frame["task"], audit),
     )  # fmt: skip
+
+
+def _audited(tasks: np.ndarray, named: pd.Series, audit: np.ndarray) -> np.ndarray:
+    """bool[T]: tasks of which a row says so, as a table or a CSV file writes it."""
+    said = np.isin(np.char.lower(audit.astype(str)), ("true", "1", "yes"))
+    drawn = {as_text(name) for name in named[said].unique()}
+    return np.fromiter((task in drawn for task in tasks), bool, len(tasks))
 
 
 def _one_row_each(

@@ -38,7 +38,7 @@ def read_plain(frame: pd.DataFrame, path: str, asked: Asked) -> Read:
             "--columns task=A,worker=B,label=C names them"
         )
     picked = pd.DataFrame({column: frame[name] for column, name in taken.items()}, dtype=object)
-    for extra in ("seconds", "created"):
+    for extra in ("seconds", "created", "audit"):
         if extra in frame.columns:
             picked[extra] = frame[extra]
     empty = picked[list(COLUMNS)].isin(NO_VALUE)
