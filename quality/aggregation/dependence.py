@@ -87,8 +87,8 @@ def shown_by_halves(first: Fit, second: Fit, tasks: np.ndarray, labels: int) -> 
     The MAP of sum(log(sum_k(p(k) q(k) / prior(k)))) over the tasks: how likely it is that both halves speak
     of one true label. What halves do not show (MISSED) comes on top; as crowds differ in that, the result is
     half way between this and the usual likeness. So the mean distance between stated and true accuracy fell
-    from 2.7 to 2.4 points on six public crowds, and from 13 to 6 on made-up ones with ten labels, whose voters
-    were more independent than the public's.
+    from 2.7 to 2.4 points on six public crowds, and from 13 to 6 on made-up ones with ten labels, whose
+    voters were more independent than the public's.
 
     Args:
         first, second: the same model of the two halves. tasks: bool[T], tasks to compare (`splittable`).
