@@ -15,6 +15,11 @@ def percent(share: float, digits: int = 0) -> str:
     return ">99.9%" if share > 0.5 else "<0.1%"
 
 
+def number_of(number: int, one: str, many: str = "") -> str:
+    """1 -> "1 vote", 2600 -> "2,600 votes", for commands; `many`: where it is not `one` with an s."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def points(difference: float) -> str:
     """A difference of two fractions in percentage points, signed: -0.037 -> "-3.7"; zero has no sign."""
     text = f"{100 * difference:+.1f}"

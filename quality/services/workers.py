@@ -18,8 +18,9 @@ from ingest.models import Dataset
 from quality.aggregation import METHODS
 from quality.flags import Flag
 from quality.models import Consensus, WorkerAction, WorkerSkill
-from quality.policy import USUAL, Policy, Proposal, propose
+from quality.policy import USUAL, Action, Policy, Proposal, propose
 from quality.services.consensus import aggregate_round
+from quality.services.gold_trial import MOST_GOLD, USUAL_GOLD, Promise, give_more_gold, trial_of
 from quality.skills import Record, update
 
 MOST_NEW = 5_000
@@ -86,7 +87,8 @@ def review(worker: Worker, dataset: Dataset) -> list[Review]:
 def proposals(dataset: Dataset, policy: Policy = USUAL) -> list[Proposal]:
     """What the policy proposes for every flagged worker of the dataset who still gets work or still counts.
 
-    Workers whose votes were voided have no skill in that round any more, and so no flags.
+    Workers whose votes were voided have no skill in that round any more, and so no flags. What is proposed
+    after more gold depends on the answers to it.
     """
     taken: dict[str, set[str]] = defaultdict(set)
     for code, action in _standing(dataset):
@@ -101,7 +103,10 @@ def proposals(dataset: Dataset, policy: Policy = USUAL) -> list[Proposal]:
         for place, slug in enumerate(kept.flags.split(";")):
             words = lines[place] if place < len(lines) else ""
             flags.append(Flag(kept.worker.code, slug, f"{words} (round {kept.round_id})".strip()))
-    return propose(flags, taken, policy)
+    flagged = {flag.worker for flag in flags}
+    given = [code for code, actions in taken.items() if Action.MORE_GOLD.value in actions and code in flagged]
+    trials = {worker.code: trial_of(worker, dataset) for worker in Worker.objects.filter(code__in=given)}
+    return propose(flags, taken, policy, {code: trial for code, trial in trials.items() if trial})
 
 
 def _standing(dataset: Dataset) -> list[tuple[str, str]]:
@@ -121,6 +126,35 @@ def restore_worker(worker: Worker, dataset: Dataset, reason: str, by: str = "") 
     _need(reason)
     set_suspended(worker, False)
     return note(worker, dataset, WorkerAction.Action.RESTORE, reason, by)
+
+
+def more_gold(
+    worker: Worker,
+    dataset: Dataset,
+    reason: str,
+    by: str = "",
+    count: int = USUAL_GOLD,
+    round: Round | None = None,
+    seen: int | None = None,
+) -> Promise:
+    """Mix `count` further gold tasks into the worker's coming batches; see `gold_trial.give_more_gold`.
+
+    Raises:
+        UnusableReview: no usable number, a worker who gets no work, or no gold that they have not met.
+    """
+    _need(reason)
+    if not 1 <= count <= MOST_GOLD:
+        raise UnusableReview(f"further gold is 1 to {MOST_GOLD} tasks, not {count}")
+    if worker.suspended:
+        raise UnusableReview(f"{worker.code} is suspended and gets no work: give work again first")
+    made = give_more_gold(worker, dataset, count, reason, by, round, seen)
+    if made is None:
+        where = f"round {round.pk}" if round else "any open round that they work in"
+        raise UnusableReview(
+            f"no gold that {worker.code} has not met is left in {where}: add some (manage.py add_gold "
+            f"{dataset.name}) and open a round with --gold-rate"
+        )
+    return made
 
 
 def void_votes(

@@ -22,10 +22,11 @@ from quality.models import WorkerAction
 from quality.policy import WHAT
 from quality.services import report, workers
 from quality.services.feedback import feedback_for
+from quality.services.gold_trial import MOST_GOLD, USUAL_GOLD, trial_of
 
 RECENT = 24
 """Latest votes on a worker's page."""
-NOTES = (WorkerAction.Action.WARN, WorkerAction.Action.RETRAIN, WorkerAction.Action.MORE_GOLD)
+NOTES = (WorkerAction.Action.WARN, WorkerAction.Action.RETRAIN)
 
 
 @require_safe
@@ -38,6 +39,7 @@ def worker_detail(request: HttpRequest, dataset: Dataset, code: str) -> HttpResp
     pace = report.pace(dataset, worker)
     participations = list(worker.participations.filter(round__dataset=dataset).select_related("round"))
     reviews = [_shown(told, worker, dataset) for told in workers.review(worker, dataset)]
+    done = list(worker.actions.filter(dataset=dataset).select_related("round").order_by("-id"))
     proposed = next((p for p in workers.proposals(dataset) if p.worker == worker.code), None)
     context = {
         "dataset": dataset,
@@ -48,7 +50,11 @@ def worker_detail(request: HttpRequest, dataset: Dataset, code: str) -> HttpResp
         "flagged": [row for row in reviews if row["flags"]],
         "proposed": proposed.action.value if proposed else "",
         "proposed_words": WHAT[proposed.action] if proposed else "",
-        "done": worker.actions.filter(dataset=dataset).select_related("round").order_by("-id"),
+        "done": done,
+        "seen": done[0].pk if done else 0,
+        "trial": trial_of(worker, dataset),
+        "usual_gold": USUAL_GOLD,
+        "most_gold": MOST_GOLD,
         "votes": sum(p.votes for p in participations),
         "voidable": [p for p in participations if p.votes],
         "names": report.label_names(dataset),
@@ -87,7 +93,7 @@ def _is_curator(request: HttpRequest, dataset: Dataset) -> bool:
 @require_POST
 @dataset_page()
 def act(request: HttpRequest, dataset: Dataset, code: str) -> HttpResponse:
-    """Suspend, restore, or keep a note (`action`), always with a `reason`. Curators only."""
+    """Suspend, restore, give more gold, or keep a note (`action`), always with a `reason`. Curators only."""
     worker = _worker(dataset, code)
     action, reason = request.POST.get("action", ""), request.POST.get("reason", "")
     by = request.user.get_username()
@@ -98,6 +104,8 @@ def act(request: HttpRequest, dataset: Dataset, code: str) -> HttpResponse:
         elif action == WorkerAction.Action.RESTORE:
             workers.restore_worker(worker, dataset, reason, by)
             messages.success(request, _("%(code)s gets work again.") % {"code": worker.code})
+        elif action == WorkerAction.Action.MORE_GOLD:
+            _more_gold(request, dataset, worker, reason)
         elif action in NOTES:
             workers.note(worker, dataset, action, reason, by)
             messages.success(request, _("Kept, with your name and the time."))
@@ -106,6 +114,34 @@ def act(request: HttpRequest, dataset: Dataset, code: str) -> HttpResponse:
     except workers.UnusableReview as refusal:
         messages.error(request, str(refusal))
     return redirect("worker", dataset.name, worker.code)
+
+
+def _more_gold(request: HttpRequest, dataset: Dataset, worker: Worker, reason: str) -> None:
+    """Promise it, and say how much, and where there is too little of it.
+
+    Raises:
+        UnusableReview: see `workers.more_gold`.
+    """
+    try:
+        count, seen = (
+            int(request.POST.get(name) or usual) for name, usual in (("gold", USUAL_GOLD), ("seen", 0))
+        )
+    except ValueError:
+        raise workers.UnusableReview(_("How much further gold? Give a number.")) from None
+    by = request.user.get_username()
+    made = workers.more_gold(worker, dataset, reason, by, count, seen=seen)
+    promised = made.action.gold
+    words = ngettext(
+        "%(n)s further gold task comes to %(code)s, mixed into the next batches.",
+        "%(n)s further gold tasks come to %(code)s, mixed into the next batches.",
+        promised,
+    )
+    messages.success(request, words % {"n": promised, "code": worker.code})
+    for number, there in made.per_round.items():
+        if there < count:
+            words = _("Round %(round)s holds %(there)s of %(count)s: %(code)s has met its other gold.")
+            told = {"round": number, "there": there, "count": count, "code": worker.code}
+            messages.warning(request, words % told)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

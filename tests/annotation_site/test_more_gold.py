@@ -1,4 +1,4 @@
-"""Further gold for one worker: mixed in, at most half of a batch, each once; without it, no statement more."""
+"""Further gold for one worker: mixed in, at most half of a batch, each once; without it no statement more."""
 
 from __future__ import annotations
 

@@ -55,14 +55,14 @@ def test_one_worker_by_code_or_user_name(run, bad, round):
 
 
 def test_suspend_restore_and_notes_are_kept_with_reason_and_person(run, bad):
-    for option in ("suspend", "restore", "warn", "retrain", "more-gold"):
+    for option in ("suspend", "restore", "warn", "retrain"):
         code, out, _ = run("review_worker", "pets", bad.code, f"--{option}", f"why {option}", "--by", "carl")
         assert code == 0
         assert f"(why {option})" in out
         bad.refresh_from_db()
         assert bad.suspended == (option == "suspend")
     kept = list(WorkerAction.objects.values_list("action", "reason", "by"))
-    assert [row[0] for row in kept] == ["suspend", "restore", "warn", "retrain", "more_gold"]
+    assert [row[0] for row in kept] == ["suspend", "restore", "warn", "retrain"]
     assert {row[2] for row in kept} == {"carl"}
 
 
@@ -70,7 +70,9 @@ def test_void_and_no_second_time(run, bad, round):
     given = Vote.objects.filter(worker=bad).count()
     code, out, _ = run("review_worker", "pets", bad.code, "--round", round.pk, "--void", "constant", "--json")
     assert code == 0
-    assert json.loads(out)["done"] == [{"action": "void", "round": round.pk, "votes": given}]
+    assert json.loads(out)["done"] == [
+        {"action": "void", "round": round.pk, "votes": given, "gold": 0}
+    ]
     assert not Vote.objects.filter(worker=bad, voided=False).exists()
     assert Task.objects.filter(round=round, gold=False).exclude(votes=3).count() == 0
     code, out, err = run("review_worker", "pets", bad.code, "--void", "again")

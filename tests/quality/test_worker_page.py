@@ -84,7 +84,7 @@ def test_skill_counts_votes_since_the_last_pass(curator, round, bad):
 
 def test_decisions_are_kept_with_name_and_reason(curator, round, bad):
     page, act = address("worker", round, bad), address("worker_act", round, bad)
-    for action in ("suspend", "restore", "warn", "retrain", "more_gold"):
+    for action in ("suspend", "restore", "warn", "retrain"):
         assert curator.post(act, {"action": action, "reason": f"why {action}"}).url == page
         bad.refresh_from_db()
         assert bad.suspended == (action == "suspend")
@@ -93,7 +93,7 @@ def test_decisions_are_kept_with_name_and_reason(curator, round, bad):
             assert "Suspended: gets no more work." in text
             assert "Proposed: void the worker&#x27;s votes" in text
     assert set(WorkerAction.objects.values_list("by", flat=True)) == {"carl"}
-    assert "why more_gold" in text_of(curator.get(page))
+    assert "why retrain" in text_of(curator.get(page))
 
 
 @pytest.mark.parametrize(

@@ -6,18 +6,19 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from annotation_site.figures import number_of
 from annotation_site.models import Round, Worker
 from ingest.management.base import AssayCommand, BadInput
 from ingest.models import Dataset
 from quality.models import WorkerAction
-from quality.policy import USUAL
+from quality.policy import USUAL, GoldTrial
 from quality.services import workers
+from quality.services.gold_trial import USUAL_GOLD, trial_of
 
 NOTES = {
     "warn": "keep that a person wrote to the worker; nothing else happens",
     "retrain": "let the worker see their wrong answers to experts' gold so far, with the right ones, at "
     "/d/NAME/feedback/",
-    "more_gold": "keep that a person gave the worker more gold; nothing else happens",
 }
 STEPS = "; ".join(f"{flag}: {', then '.join(steps)}" for flag, steps in USUAL.items())
 
@@ -31,6 +32,7 @@ class Command(AssayCommand):
         f"{STEPS.replace('_', ' ')}."
     )
     example = """python manage.py review_worker clothing
+        python manage.py review_worker clothing w4f2a9c1d70 --more-gold 30 "the same pace for every picture"
         python manage.py review_worker clothing w4f2a9c1d70 --suspend "same answer 58 of 60 times"
         python manage.py review_worker clothing w4f2a9c1d70 --round 3 --void "same answer 58 of 60 times" """
 
@@ -42,19 +44,26 @@ class Command(AssayCommand):
         what.add_argument("--suspend", metavar="REASON", help="give the worker no more work")
         what.add_argument("--restore", metavar="REASON", help="give the worker work again")
         what.add_argument("--void", metavar="REASON", help="void the worker's votes; tasks open again")
+        what.add_argument(
+            "--more-gold", nargs="+", metavar=("[N]", "REASON"),
+            help=f"mix N further gold tasks (default: {USUAL_GOLD}) into the worker's coming batches in each "
+            "open round that they work in, at most half of a batch; how they are answered is told here",
+        )  # fmt: skip
         for action, words in NOTES.items():
-            what.add_argument(f"--{action.replace('_', '-')}", metavar="REASON", help=words)
-        parser.add_argument("--round", type=int, help="with --void: this round only (default: all rounds)")
+            what.add_argument(f"--{action}", metavar="REASON", help=words)
+        parser.add_argument(
+            "--round", type=int, help="with --void, --more-gold: this round only (default: all rounds)"
+        )
         parser.add_argument("--by", default="", help="who decided (kept with the reason)")
         self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Show, or act and say what was done."""
         dataset = self.dataset(options["name"])
-        chosen = [a for a in ("suspend", "restore", "void", *NOTES) if options[a] is not None]
+        chosen = [a for a in ("suspend", "restore", "void", "more_gold", *NOTES) if options[a] is not None]
         if options["worker"] is None:
             if chosen:
-                raise BadInput(f"--{chosen[0]} needs a worker")
+                raise BadInput(f"--{chosen[0].replace('_', '-')} needs a worker")
             return self._flagged(dataset, options)
         worker = _worker(dataset, options["worker"])
         try:
@@ -63,13 +72,17 @@ class Command(AssayCommand):
             raise BadInput(str(error)) from None
         told = [review.as_dict() for review in workers.review(worker, dataset)]
         worker.refresh_from_db()
+        trial = trial_of(worker, dataset)
         data = {
             "worker": worker.code,
             "suspended": worker.suspended,
-            "done": [{"action": a.action, "round": a.round_id, "votes": a.votes} for a in done],
+            "done": [
+                {"action": a.action, "round": a.round_id, "votes": a.votes, "gold": a.gold} for a in done
+            ],
+            "further_gold": trial and trial.as_dict(),
             "rounds": told,
         }
-        self.report(options, data, "\n".join(_lines(worker, done, told)))
+        self.report(options, data, "\n".join(_lines(worker, done, trial, told)))
 
     def _flagged(self, dataset: Dataset, options: dict[str, Any]) -> None:
         found = workers.proposals(dataset)
@@ -92,28 +105,54 @@ def _act(worker: Worker, dataset: Dataset, action: str, options: dict[str, Any])
         return [workers.suspend_worker(worker, dataset, reason, by)]
     if action == "restore":
         return [workers.restore_worker(worker, dataset, reason, by)]
+    round = None
+    if options["round"] is not None:
+        round = dataset.rounds.filter(pk=min(options["round"], 2**63 - 1)).first()
+        if round is None and action == "more_gold":
+            raise BadInput(f"dataset {dataset.name} has no round {options['round']}")
+    if action == "more_gold":
+        count, reason = _count_and_reason(reason)
+        return [workers.more_gold(worker, dataset, reason, by, count, round).action]
     if action != "void":
         return [workers.note(worker, dataset, action, reason, by)]
     rounds = Round.objects.filter(dataset=dataset, participations__worker=worker, participations__votes__gt=0)
     if options["round"] is not None:
-        rounds = rounds.filter(pk=min(options["round"], 2**63 - 1))
+        rounds = rounds.filter(pk=round.pk if round else 0)
     chosen = list(rounds.order_by("pk"))
     if not chosen:
         raise workers.UnusableReview(f"{worker.code} has no counted vote there")
     return [workers.void_votes(worker, round, reason, by) for round in chosen]
 
 
-def _lines(worker: Worker, done: list[WorkerAction], told: list[dict[str, Any]]) -> list[str]:
+def _count_and_reason(words: list[str]) -> tuple[int, str]:
+    """What `--more-gold` was given: a reason, or a number and a reason."""
+    *number, reason = words
+    if len(number) > 1 or (number and not number[0].lstrip("-").isdecimal()):
+        raise BadInput(f'--more-gold takes a number and a reason in quotes: --more-gold {USUAL_GOLD} "why"')
+    if not number and reason.lstrip("-").isdecimal():
+        raise BadInput("say why: a reason is kept with every decision about a worker")
+    return int(number[0]) if number else USUAL_GOLD, reason
+
+
+def _lines(
+    worker: Worker, done: list[WorkerAction], trial: GoldTrial | None, told: list[dict[str, Any]]
+) -> list[str]:
     lines = []
     for action in done:
-        votes = f": {action.votes} votes of round {action.round_id} voided" if action.votes else ""
-        lines.append(f"{worker.code}: {action.get_action_display()}{votes} ({action.reason})")
+        what = ""
+        if action.votes:
+            what = f": {number_of(action.votes, 'vote')} of round {action.round_id} voided"
+        elif action.gold:
+            what = f": {number_of(action.gold, 'further gold task')} to come, beside the usual share"
+        lines.append(f"{worker.code}: {action.get_action_display()}{what} ({action.reason})")
+    if trial:
+        lines.append(trial.in_words() + (f"; {trial.coming} to come" if trial.coming else ""))
     if worker.suspended and not done:
         lines.append(f"{worker.code} is suspended")
     for row in told:
         lines.append(
             f"round {row['round']}: right in {row['skill']:.0%} of votes ({row['lo']:.0%} to "
-            f"{row['hi']:.0%}), {row['votes']} votes, {row['new_votes']} of them since the last pass"
+            f"{row['hi']:.0%}), {number_of(row['votes'], 'vote')}, {row['new_votes']:,} since the last pass"
         )
         lines += [f"  {flag}: {why}" for flag, why in zip(row["flags"], row["evidence"], strict=False)]
     return lines or [f"{worker.code} has not voted yet"]
