@@ -1,0 +1,239 @@
+"""What the votes of a release tell of its labels: agreement, confusions, votes and time by round.
+
+Read from the release's own tables, so that a card says nothing that the folder does not show. Batches of rows
+flow through; what stays is a few bytes a vote.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from scipy import sparse
+
+from export import layout
+from quality.aggregation.votes import ABSTAIN
+from quality.agreement import Ballots, Estimate, alpha, kappa, observed
+from quality.confusion import confusions
+
+BATCH = 50_000
+CONFUSED = 10
+_COLUMNS = ["image", "worker", "label", "seconds", "round", "proposed"]
+
+
+@dataclass(frozen=True)
+class RoundVotes:
+    """One round's votes in a release; `seconds` is the median time of a vote, None where none was taken."""
+
+    votes: int
+    workers: int
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far votes on the same task agree (see `quality.agreement`); `tasks` of two votes and more."""
+
+    tasks: int
+    observed: Estimate
+    alpha: Estimate
+    kappa: Estimate
+
+
+@dataclass(frozen=True)
+class VoteStatistics:
+    """What all votes of a release say.
+
+    `rounds`: by the round's id. `agreement`: by question, `classify` or `verify`, where votes meet.
+    `confused`: rows `first, second, tasks, share, rate` of classify votes, the worst pair first. `matrix`:
+    (category released, label voted) -> votes, classify rounds only.
+    """
+
+    votes: int = 0
+    workers: int = 0
+    rounds: dict[str, RoundVotes] = field(default_factory=dict)
+    agreement: dict[str, Agreement] = field(default_factory=dict)
+    confused: list[dict[str, Any]] = field(default_factory=list)
+    matrix: dict[tuple[str, str], int] = field(default_factory=dict)
+
+
+def vote_statistics(folder: Path) -> VoteStatistics:
+    """Read votes.parquet and the manifest's categories; both are sorted by image."""
+    counter = _Counter(_Categories(folder / layout.MANIFEST))
+    with pq.ParquetFile(folder / layout.VOTES) as table:
+        columns = [name for name in _COLUMNS if name in table.schema_arrow.names]
+        for batch in table.iter_batches(batch_size=BATCH, columns=columns):
+            counter.add(batch)
+    return counter.result()
+
+
+class _Categories:
+    """Image -> code of its category, for images that are asked for in sorted order."""
+
+    def __init__(self, manifest: Path) -> None:
+        self.names: list[str] = []
+        self._codes: dict[str, int] = {}
+        self._batches = self._read(manifest)
+        self._images = np.empty(0, "S64")
+        self._labels = np.empty(0, np.int64)
+
+    def _read(self, manifest: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        with pq.ParquetFile(manifest) as table:
+            for batch in table.iter_batches(batch_size=BATCH, columns=["image", "category"]):
+                yield _images(batch.column(0)), _coded(batch.column(1), self._codes, self.names)
+
+    def of(self, images: np.ndarray) -> np.ndarray:
+        """int64[n]: codes into `names`, -1 for an image that is not in the manifest."""
+        while len(images) and (not len(self._images) or self._images[-1] < images[-1]):
+            held = next(self._batches, None)
+            if held is None:
+                break
+            kept = self._images >= images[0]
+            self._images = np.concatenate([self._images[kept], held[0]])
+            self._labels = np.concatenate([self._labels[kept], held[1]])
+        if not len(self._images):
+            return np.full(len(images), -1)
+        place = np.minimum(np.searchsorted(self._images, images), len(self._images) - 1)
+        return np.where(self._images[place] == images, self._labels[place], -1)
+
+
+class _Counter:
+    """Adds up batches of votes."""
+
+    def __init__(self, categories: _Categories) -> None:
+        self.categories = categories
+        self.labels: list[str] = []
+        self._label_codes: dict[str, int] = {}
+        self._tasks = 0
+        self._last: tuple[Any, ...] | None = None
+        self._task: list[np.ndarray] = []
+        self._label: list[np.ndarray] = []
+        self._verify: list[np.ndarray] = []
+        self._matrix: Counter[tuple[int, int]] = Counter()
+        self._workers: dict[str, set[str]] = {}
+        self._seconds: dict[str, list[np.ndarray]] = {}
+        self._votes: Counter[str] = Counter()
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """A batch of rows, in the order of the file."""
+        images = _images(batch.column("image"))
+        if not len(images):
+            return
+        asked = batch.column("proposed") if "proposed" in batch.schema.names else pa.nulls(len(images))
+        verify = pc.is_valid(asked).to_numpy(zero_copy_only=False)
+        label = _coded(batch.column("label"), self._label_codes, self.labels)
+        self._count_tasks(images, batch.column("round").to_pylist(), asked.to_pylist())
+        self._label.append(label.astype(np.int32))
+        self._verify.append(verify)
+        self._count_matrix(images[~verify], label[~verify])
+        self._count_rounds(batch)
+
+    def _count_tasks(self, images: np.ndarray, rounds: list[Any], asked: list[Any]) -> None:
+        """A task is a picture in a round, in a verify round with what was asked; votes stand by task."""
+        keys = list(zip(images.tolist(), rounds, asked, strict=True))
+        fresh = [a != b for a, b in zip([self._last, *keys[:-1]], keys, strict=True)]
+        self._task.append((np.cumsum(fresh) + self._tasks - 1).astype(np.int64))
+        self._tasks += sum(fresh)
+        self._last = keys[-1]
+
+    def _count_matrix(self, images: np.ndarray, label: np.ndarray) -> None:
+        category = self.categories.of(images)
+        known = category >= 0
+        cells, counts = np.unique(np.stack([category[known], label[known]]), axis=1, return_counts=True)
+        for row, column, n in zip(*cells.tolist(), counts.tolist(), strict=True):
+            self._matrix[row, column] += n
+
+    def _count_rounds(self, batch: pa.RecordBatch) -> None:
+        rounds = np.asarray(batch.column("round").to_pylist(), dtype=object)
+        workers = np.asarray(batch.column("worker").to_pylist(), dtype=object)
+        seconds = batch.column("seconds").to_numpy(zero_copy_only=False).astype(np.float32)
+        for name in sorted(set(rounds)):
+            inside = rounds == name
+            self._votes[name] += int(inside.sum())
+            self._workers.setdefault(name, set()).update(workers[inside])
+            self._seconds.setdefault(name, []).append(seconds[inside & ~np.isnan(seconds)])
+
+    def result(self) -> VoteStatistics:
+        """The figures."""
+        if not self._task:
+            return VoteStatistics()
+        task, label = np.concatenate(self._task), np.concatenate(self._label)
+        verify = np.concatenate(self._verify)
+        told = {
+            "classify": self._ballots(task[~verify], label[~verify]),
+            "verify": self._ballots(task[verify], label[verify]),
+        }
+        names = self.categories.names
+        matrix = {(names[row], self.labels[column]): n for (row, column), n in self._matrix.items()}
+        return VoteStatistics(
+            votes=len(task),
+            workers=len(set().union(*self._workers.values())),
+            rounds={name: self._round(name) for name in sorted(self._votes, key=lambda r: (len(r), r))},
+            agreement={question: _agreement(held) for question, held in told.items() if len(held.tasks)},
+            confused=[
+                {str(key): value for key, value in row.items()}
+                for row in confusions(told["classify"], CONFUSED).to_dict("records")
+            ],
+            matrix=dict(sorted(matrix.items())),
+        )
+
+    def _round(self, name: str) -> RoundVotes:
+        taken = np.concatenate(self._seconds[name])
+        seconds = round(float(median(taken)), 2) if len(taken) else None
+        return RoundVotes(self._votes[name], len(self._workers[name]), seconds)
+
+    def _ballots(self, task: np.ndarray, label: np.ndarray) -> Ballots:
+        """As `quality.agreement.ballots`; tasks are numbers."""
+        order = np.argsort(np.asarray(self.labels, dtype=object))
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(len(order))
+        evidence = ~np.isin(label, [self._label_codes[name] for name in ABSTAIN if name in self._label_codes])
+        task, label = task[evidence], rank[label[evidence]]
+        per_task = np.bincount(task, minlength=self._tasks)
+        kept = per_task > 1
+        place = np.cumsum(kept) - 1
+        inside = kept[task]
+        shape = (int(kept.sum()), len(self.labels))
+        times = sparse.coo_matrix(
+            (np.ones(int(inside.sum())), (place[task[inside]], label[inside])), shape=shape
+        ).tocsr()
+        times.sum_duplicates()
+        return Ballots(times, np.flatnonzero(kept), np.asarray(self.labels, dtype=object)[order])
+
+
+def _agreement(told: Ballots) -> Agreement:
+    return Agreement(len(told.tasks), observed(told), alpha(told), kappa(told))
+
+
+def _images(column: pa.Array) -> np.ndarray:
+    return np.asarray(column.to_pylist(), dtype="S64")
+
+
+def _coded(column: pa.Array, codes: dict[str, int], names: list[str]) -> np.ndarray:
+    """int64[n]: codes of texts, new ones appended to `codes` and `names`; -1 for a null."""
+    coded = pc.dictionary_encode(column)
+    known = []
+    for name in coded.dictionary.to_pylist():
+        if name not in codes:
+            codes[name] = len(names)
+            names.append(name)
+        known.append(codes[name])
+    places = pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False)
+    table = np.asarray([*known, -1], dtype=np.int64)
+    return table[places]
+
+
+def figure(estimate: Estimate) -> str:
+    """An estimate in words: `0.812 (95% interval 0.800 to 0.824)`."""
+    if math.isnan(estimate.value):
+        return "undefined"
+    return f"{estimate.value:.3f} (95% interval {estimate.lo:.3f} to {estimate.hi:.3f})"
