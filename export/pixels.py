@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from export.strip import Cleaned, clean_picture, encoded, webp_chunks
 from ingest.decode import open_picture
@@ -66,7 +66,9 @@ def _shrunk(clean: Cleaned, side: int, quality: int) -> Cleaned:
     with Image.open(io.BytesIO(clean.data)) as image:
         profile = image.info.get("icc_profile")
         plain, profile = _plain(image, clean.data, profile)
-    small = ImageOps.contain(plain, (side, side), Image.Resampling.LANCZOS)
+    share = side / max(plain.size)
+    width, height = (max(1, round(length * share)) for length in plain.size)
+    small = plain.resize((width, height), Image.Resampling.LANCZOS)
     data = _encode(small, clean, quality, profile)
     return Cleaned(data, clean.extension, small.width, small.height)
 

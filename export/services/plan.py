@@ -295,6 +295,6 @@ def _given(
     said = digest((images[pk].sha256, split) for pk, split in splits.items())
     if releases and said != brought:
         raise ReleaseRefused(
-            f"{dataset.name} has releases: pictures never move, so a split file comes too late"
+            f"{dataset.name} has releases, and pictures never move: a split file comes with the first only"
         )
     return splits, said
