@@ -25,6 +25,7 @@ from PIL import Image
 from export import layout
 from export.checks import files_in, fingerprint, sha256_of
 from export.pixels import Pixels, release_picture
+from export.sealed import answers, sealed_row
 from export.tables import TableWriter, read_rows
 from export.workplace import Workplace
 from ingest.decode import RejectedPicture
@@ -47,6 +48,8 @@ def write_pictures(
     fetch: Callable[[str], bytes],
     pixels: Pixels,
     tick: Callable[[int], object] = lambda n: None,
+    *,
+    sealed: bool = False,
 ) -> None:
     """Write every selected picture and the manifest.
 
@@ -54,6 +57,7 @@ def write_pictures(
         fetch: gives an original's bytes by SHA-256; a LookupError says that it is gone.
         pixels: what becomes of their pixels.
         tick: told how many pictures are done.
+        sealed: whether the labels of test pictures stay out.
 
     Raises:
         UnreadablePicture: an original is missing or cannot be decoded.
@@ -66,9 +70,14 @@ def write_pictures(
         ThreadPoolExecutor(workers) as pool,
     ):
         while batch := list(islice(rows, BATCH)):
-            manifest.add(pool.map(partial(_write_picture, place, fetch, pixels), batch))
+            named = [sealed_row(row) if sealed and row["split"] == "test" else row for row in batch]
+            manifest.add(pool.map(partial(_write_picture, place, fetch, pixels), named))
             tick(len(batch))
     (place.spare / layout.MANIFEST).replace(place.release / layout.MANIFEST)
+
+
+def _folder(row: dict[str, Any]) -> str:
+    return row["category"] or layout.UNLABELLED
 
 
 def _write_picture(
@@ -83,7 +92,7 @@ def _write_picture(
             raise UnreadablePicture(f"an original is gone: {error}; run check_integrity") from None
         except RejectedPicture as error:
             raise UnreadablePicture(f"the original {row['image']} cannot be released: {error}") from None
-        path = layout.picture_path(row["split"], row["category"], row["image"], clean.extension)
+        path = layout.picture_path(row["split"], _folder(row), row["image"], clean.extension)
         place.put(path, clean.data)
         kept = {
             "path": path,
@@ -97,7 +106,7 @@ def _write_picture(
 def _kept_picture(place: Workplace, row: dict[str, Any]) -> dict[str, Any] | None:
     """What an earlier, killed run wrote for this row. Files there are whole: they were renamed into place."""
     for extension in layout.EXTENSIONS:
-        path = layout.picture_path(row["split"], row["category"], row["image"], extension)
+        path = layout.picture_path(row["split"], _folder(row), row["image"], extension)
         try:
             data = (place.release / path).read_bytes()
             with Image.open(io.BytesIO(data)) as image:
@@ -111,6 +120,14 @@ def _kept_picture(place: Workplace, row: dict[str, Any]) -> dict[str, Any] | Non
             "height": height,
         }
     return None
+
+
+def write_answers(place: Workplace) -> dict[str, Any]:
+    """The labels of a sealed release's test pictures, to be put beside it; what release.json says of them."""
+    data = answers(read_rows(place.selection, ["image", "split", "category"]))
+    place.answers.write_bytes(data)
+    digest = hashlib.sha256(data).hexdigest()
+    return {"file": place.final_answers.name, "sha256": digest, "images": data.count(b"\n") - 1}
 
 
 def write_json(place: Workplace, name: str, document: Any) -> None:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from export import layout, picture_checks, table_checks
+from export.sealed import is_sealed
 
 CHUNK = 1 << 20
 
@@ -32,6 +33,7 @@ RULES: dict[str, str] = {
     "classes": "every class stands in every split, and has its index by sorted order",
     "reference": "every test picture has a reference, and it is its category",
     "label": "labels are categories of this release; confidences are probabilities",
+    "sealed": "nothing in a sealed release tells the label of a test picture",
     "provenance": "every picture has a source and a licence",
     "votes": "votes belong to released pictures, and are as many as the manifest says",
     "posteriors": "soft labels belong to released pictures and sum to at most 1",
@@ -199,7 +201,23 @@ def _check_contents(folder: Path, actual: dict[str, str]) -> list[Problem]:
     if problems:
         return problems
     pictures = {p: h for p, h in actual.items() if p.split("/")[0] in layout.SPLITS}
+    texts = _texts(folder, actual) if is_sealed(documents[layout.RELEASE]) else {}
     faults = table_checks.table_faults(
-        tables[layout.MANIFEST], tables[layout.VOTES], tables[layout.POSTERIORS], documents, pictures, actual
+        tables[layout.MANIFEST],
+        tables[layout.VOTES],
+        tables[layout.POSTERIORS],
+        documents,
+        pictures,
+        actual,
+        texts,
     )
     return [Problem(*fault) for fault in faults]
+
+
+def _texts(folder: Path, actual: dict[str, str]) -> dict[str, str]:
+    """Every file that is neither a picture of a split nor a table; bytes that are no text do no harm."""
+    return {
+        path: (folder / path).read_bytes().decode("utf-8", "replace")
+        for path in actual
+        if path.split("/")[0] not in layout.SPLITS and path not in layout.TABLES
+    }

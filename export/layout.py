@@ -29,6 +29,8 @@ RELEASE = "release.json"
 CROISSANT = "croissant.json"
 CARD = "README.md"
 SUMS = "SHA256SUMS"
+SAMPLES, CLASSES, CONFUSION = "figures/samples.jpg", "figures/classes.svg", "figures/confusion.svg"
+"""The card's pictures; a release without votes has no table of confusions."""
 TABLES = (MANIFEST, VOTES, POSTERIORS)
 FILES = (*TABLES, CATEGORIES, RELEASE, CROISSANT, CARD, SUMS)
 
@@ -94,7 +96,10 @@ def folder_name(name: str, version: str) -> str:
 
 
 def picture_path(split: str, category: str, image: str, extension: str) -> str:
-    """Where a picture stands in the folder; ImageFolder reads category from it, people the original."""
+    """Where a picture stands in the folder; ImageFolder reads category from it, people the original.
+
+    A sealed release's test pictures stand under `UNLABELLED` in place of a category.
+    """
     return f"{split}/{category}/{image}.{extension}"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from export import layout
+from export.sealed import is_sealed, leaks
 
 Fault = tuple[str, str, str]
 """(rule, path, detail)."""
@@ -21,6 +22,7 @@ def table_faults(
     documents: dict[str, Any],
     pictures: dict[str, str],
     actual: dict[str, str],
+    texts: dict[str, str],
 ) -> list[Fault]:
     """Everything wrong between the parts of a release.
 
@@ -29,14 +31,20 @@ def table_faults(
         documents: the parsed JSON files by name.
         pictures: path -> checksum of the picture files that are there.
         actual: path -> checksum of every file that is there.
+        texts: the content of every text file by path; read for sealed releases only.
     """
     categories, release = documents[layout.CATEGORIES], documents[layout.RELEASE]
+    sealed = is_sealed(release)
+    # What must have a label: every picture, but for those of a sealed test split.
+    open_rows = manifest[manifest["split"] != "test"] if sealed else manifest
     return [
         *_manifest_faults(manifest, pictures),
         *_split_faults(manifest),
-        *_class_faults(manifest, categories, release),
-        *_label_faults(manifest),
-        *_provenance_faults(manifest),
+        *_class_faults(open_rows, categories, release),
+        *_label_faults(open_rows),
+        *_reference_faults(manifest, sealed),
+        *_provenance_faults(manifest, open_rows),
+        *(_sealed_faults(manifest, votes, posteriors, release, texts) if sealed else ()),
         *_votes_faults(manifest, votes),
         *_posterior_faults(manifest, posteriors),
         *_release_faults(manifest, release),
@@ -60,7 +68,8 @@ def _manifest_faults(manifest: pd.DataFrame, pictures: dict[str, str]) -> Iterat
     yield from _some(manifest[manifest["image"].duplicated()], "manifest", "path", "its image stands twice")
     yield from _some(manifest[manifest["path"].duplicated()], "manifest", "path", "stands twice")
     extension = manifest["path"].str.rsplit(".", n=1).str[-1]
-    due = manifest["split"] + "/" + manifest["category"] + "/" + manifest["image"] + "." + extension
+    folder = manifest["category"].fillna(layout.UNLABELLED)
+    due = manifest["split"] + "/" + folder + "/" + manifest["image"] + "." + extension
     yield from _some(
         manifest[due != manifest["path"]],
         "manifest",
@@ -113,12 +122,13 @@ def _class_faults(manifest: pd.DataFrame, categories: Any, release: Any) -> Iter
 
 
 def splits_due(release: Any) -> tuple[str, ...]:
-    """The splits that must hold every class: val may have been given a share of nothing."""
+    """The splits that must show every class: val may have a share of nothing, a sealed test shows none."""
     parameters = release.get("parameters") if isinstance(release, dict) else None
     shares = str((parameters or {}).get("splits", "")).split("/")
-    if len(shares) == 3 and shares[1].strip() == "0":
-        return ("train", "test")
-    return layout.SPLITS
+    empty = {"val"} if len(shares) == 3 and shares[1].strip() == "0" else set()
+    if is_sealed(release):
+        empty.add("test")
+    return tuple(split for split in layout.SPLITS if split not in empty)
 
 
 def _label_faults(manifest: pd.DataFrame) -> Iterator[Fault]:
@@ -132,20 +142,35 @@ def _label_faults(manifest: pd.DataFrame) -> Iterator[Fault]:
         "path",
         "is a label without a confidence",
     )
+
+
+def _reference_faults(manifest: pd.DataFrame, sealed: bool) -> Iterator[Fault]:
     test = manifest[manifest["split"] == "test"]
+    if test.empty:
+        yield "reference", layout.MANIFEST, "holds no test picture"
+    if sealed:
+        return
     yield from _some(
         test[test["reference"].isna()], "reference", "path", "stands in test without a reference"
     )
     differs = test[test["reference"].notna() & (test["reference"] != test["category"])]
     yield from _some(differs, "reference", "path", "stands in test under another category than its reference")
-    if test.empty:
-        yield "reference", layout.MANIFEST, "holds no test picture"
 
 
-def _provenance_faults(manifest: pd.DataFrame) -> Iterator[Fault]:
-    for column in ("source_url", "licence"):
-        bare = manifest[manifest[column].isna() | (manifest[column] == "")]
+def _provenance_faults(manifest: pd.DataFrame, open_rows: pd.DataFrame) -> Iterator[Fault]:
+    for column, rows in (("source_url", open_rows), ("licence", manifest)):
+        bare = rows[rows[column].isna() | (rows[column] == "")]
         yield from _some(bare, "provenance", "path", f"has no {column}")
+
+
+def _sealed_faults(
+    manifest: pd.DataFrame, votes: pd.DataFrame, posteriors: pd.DataFrame, release: Any, texts: dict[str, str]
+) -> Iterator[Fault]:
+    for path, detail in leaks(manifest, votes, posteriors, texts):
+        yield "sealed", path, detail
+    told = release.get("answers")
+    if not isinstance(told, dict) or told.get("images") != int((manifest["split"] == "test").sum()):
+        yield "sealed", layout.RELEASE, "does not say where as many answers as test pictures are"
 
 
 def _votes_faults(manifest: pd.DataFrame, votes: pd.DataFrame) -> Iterator[Fault]:

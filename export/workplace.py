@@ -3,6 +3,7 @@
     <output>/.<name>-<version>.partial/
         selection.parquet   what will be released, before any picture is copied
         stamp               the code and the policy that wrote the pictures
+        answers.csv         of a sealed release, to be put beside the final name
         spare/              files being written; each is renamed into its place when it is whole
         release/            the folder that gets the final name in one rename
 
@@ -39,6 +40,10 @@ class Workplace:
         self.selection = self.root / "selection.parquet"
         self.fresh_selection = self.root / "selection.new"
         self.spare = self.root / "spare"
+        self.answers = self.root / "answers.csv"
+        self.final_answers = final.with_name(f"{final.name}-answers.csv")
+        self.resumed = False
+        """Whether an earlier run left something here."""
         self._lock = -1
 
     def __enter__(self) -> Workplace:
@@ -49,6 +54,7 @@ class Workplace:
             OSError: the output folder cannot be made or written.
         """
         while True:
+            self.resumed = self.root.exists()
             self.root.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.root, os.O_RDONLY)
             try:
@@ -71,6 +77,7 @@ class Workplace:
         self.spare.mkdir(parents=True)
         self.release.mkdir(exist_ok=True)
         self.fresh_selection.unlink(missing_ok=True)
+        self.answers.unlink(missing_ok=True)
 
     def settle_selection(self, policy: str = "") -> bool:
         """Take the new selection; whether pictures of an earlier run can be kept.
@@ -104,7 +111,10 @@ class Workplace:
         temporary.replace(target)
 
     def finish(self) -> None:
-        """Everything to the disk, then the final name in one rename."""
+        """Everything to the disk, then the final name in one rename; answers first, so that none lack."""
+        if self.answers.exists():
+            shutil.copyfile(self.answers, self.spare / "answers")
+            (self.spare / "answers").replace(self.final_answers)
         os.sync()
         self.release.rename(self.final)
         folder = os.open(self.final.parent, os.O_RDONLY)

@@ -7,7 +7,7 @@ from typing import Any
 from annotation_site.models import Round
 from export import layout
 from export.accuracy import label_accuracy
-from export.build import category_rows, write_json, write_sums
+from export.build import category_rows, write_answers, write_json, write_sums
 from export.card import CardFacts, dataset_card
 from export.checks import sha256_of
 from export.croissant import croissant
@@ -29,6 +29,7 @@ def describe(plan: Plan, place: Workplace, tally: Tally) -> dict[str, Any]:
         "label_accuracy": label_accuracy(tally.test, tally.others, drawn=not plan.brought),
         "cost": _cost(dataset),
         "code_version": layout.CODE_VERSION,
+        **({"answers": write_answers(place)} if plan.sealed else {}),
     }
     tree = _tree(dataset)
     write_json(place, layout.CATEGORIES, category_rows(tree, {c for _, c in tally.labels}))

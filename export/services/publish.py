@@ -49,12 +49,16 @@ class ReleaseFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Published:
-    """A finished release; `again` where the same release was only written once more."""
+    """A finished release; `again` where the same release was only written once more.
+
+    `answers`: the file beside a sealed release.
+    """
 
     folder: Path
     release: Release
     warnings: list[str]
     again: bool = False
+    answers: Path | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """As `export_release --json` prints it."""
@@ -62,6 +66,7 @@ class Published:
         return {
             "release": str(release),
             "folder": str(self.folder),
+            "answers": None if self.answers is None else str(self.answers),
             "fingerprint": release.fingerprint,
             "parent": release.parent.version if release.parent else None,
             "counts": release.counts,
@@ -87,6 +92,7 @@ def publish_release(dataset: Dataset, version: str, output: Path, wishes: Wishes
         raise ReleaseRefused(f"{final} exists already; choose a new version, or another --output")
     try:
         with Workplace(final) as place:
+            _check_answers(plan, place)
             return _publish(plan, place, recorded)
     except Busy as error:
         raise ReleaseFailed(str(error)) from None
@@ -115,7 +121,16 @@ def _publish(plan: Plan, place: Workplace, recorded: Release | None) -> Publishe
         place.discard()
         raise
     release = recorded or _record(plan, place, document, mark)
-    return _finished(place, release, _warnings(tally, document), again=recorded is not None)
+    return _finished(place, release, _warnings(plan, tally, document), again=recorded is not None)
+
+
+def _check_answers(plan: Plan, place: Workplace) -> None:
+    """Answers that are there belong to a killed run of this release, or nobody may overwrite them."""
+    if plan.sealed and place.final_answers.exists() and not place.resumed:
+        place.discard()
+        raise ReleaseRefused(
+            f"{place.final_answers} exists already; choose a new version, or another --output"
+        )
 
 
 def _left_complete(place: Workplace, recorded: Release) -> bool:
@@ -123,9 +138,12 @@ def _left_complete(place: Workplace, recorded: Release) -> bool:
     return (place.release / layout.SUMS).is_file() and fingerprint(place.release) == recorded.fingerprint
 
 
-def _warnings(tally: Tally, document: dict[str, Any]) -> list[str]:
+def _warnings(plan: Plan, tally: Tally, document: dict[str, Any]) -> list[str]:
     """What the curator should know; one line each."""
     found = warnings_of(tally)
+    if plan.sealed:
+        shown = [str(r) for r in plan.earlier if not r.sealed]
+        found += [f"{shown[-1]} shows the labels of test pictures already"] if shown else []
     if document["label_accuracy"] is None:
         found.append("label accuracy is unknown: no picture has both votes and a settled reference")
     return found
@@ -137,14 +155,15 @@ def _finished(place: Workplace, release: Release, warnings: list[str], *, again:
     if not Path(release.location).exists():
         release.location = str(place.final)
         release.save(update_fields=["location"])
-    return Published(place.final, release, warnings, again)
+    answers = place.final_answers if release.sealed else None
+    return Published(place.final, release, warnings, again, answers)
 
 
 def _copy(plan: Plan, place: Workplace, tally: Tally) -> None:
     store = open_store(settings.STORAGE_URL)
     with progress(total=sum(tally.labels.values()), what="copying", unit="picture") as bar:
         try:
-            write_pictures(place, store.get, plan.pixels, bar.update)
+            write_pictures(place, store.get, plan.pixels, bar.update, sealed=plan.sealed)
         except UnreadablePicture as error:
             raise ReleaseFailed(str(error)) from None
     remove_strangers(place)

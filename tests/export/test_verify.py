@@ -121,6 +121,7 @@ BREAKS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "another reference": ("reference", edit(layout.MANIFEST, set_first("reference", "wren", "test"))),
     "no probability": ("label", edit(layout.MANIFEST, set_first("confidence", 1.5, "train"))),
     "a bare label": ("label", edit(layout.MANIFEST, set_first("confidence", None, "val"))),
+    "sealed, and open": ("sealed", edit_json(layout.RELEASE, lambda r: r["parameters"].update(sealed=True))),
     "no source": ("provenance", edit(layout.MANIFEST, set_first("source_url", None, "train"))),
     "no licence": ("provenance", edit(layout.MANIFEST, set_first("licence", "", "train"))),
     "a vote is gone": ("votes", edit(layout.VOTES, lambda t: t.iloc[1:])),

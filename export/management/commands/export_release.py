@@ -151,4 +151,6 @@ def as_text(made: Published) -> str:
     ]
     if found:
         lines.append(f"label accuracy {found['value']:.1%} ({found['lo']:.1%} to {found['hi']:.1%})")
+    if made.answers:
+        lines.append(f"answers {made.answers}")
     return "\n".join([*lines, f"fingerprint {made.release.fingerprint}"])
