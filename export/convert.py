@@ -129,7 +129,7 @@ def _card(release: ReleaseFolder, writer: Writer) -> str:
     """README.md: what this was made from, and how to open it."""
     matter = writer.front_matter() if isinstance(writer, ParquetWriter) else ""
     front = f"---\n{matter}\n---\n\n" if matter else ""
-    sealed = f"\n\n{HIDDEN_LABELS}" if release.unlabelled else ""
+    sealed = f"\n\n{HIDDEN_LABELS}" if release.sealed else ""
     return f"""{front}# {release.name}
 
 Made from the release {release.name}, whose fingerprint is `{release.fingerprint}`. Cite and

@@ -31,6 +31,7 @@ CARD = "README.md"
 SUMS = "SHA256SUMS"
 SAMPLES, CLASSES, CONFUSION = "figures/samples.jpg", "figures/classes.svg", "figures/confusion.svg"
 """The card's pictures; a release without votes has no table of confusions."""
+FIGURES = (SAMPLES, CLASSES, CONFUSION)
 TABLES = (MANIFEST, VOTES, POSTERIORS)
 FILES = (*TABLES, CATEGORIES, RELEASE, CROISSANT, CARD, SUMS)
 

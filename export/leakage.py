@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from export.reader import ReleaseFolder, UnreadableRelease
+from export import layout
+from export.reader import UnreadableRelease, rows_in
 from ingest import hamming
 from ingest.arguments import Arguments
 from ingest.decode import RejectedPicture, open_picture
 from ingest.duplicates import DEFAULT_RADIUS, Candidate, examine
-from ingest.fingerprint import phash
 
 LOOKS = 300
 """Most pairs that get the second look, the nearest first."""
@@ -178,21 +178,19 @@ def _look(
 
 
 def measure_folder(folder: Path, radius: int = DEFAULT_RADIUS) -> Leakage:
-    """The same for a finished release folder, sealed or not.
+    """The same for a release folder, sealed or not, from its manifest and its pictures.
 
     Raises:
         UnreadableRelease: it is no release, or a picture cannot be read.
     """
-    release = ReleaseFolder(folder)
+    if not (folder / layout.MANIFEST).is_file():
+        raise UnreadableRelease(f"{folder}: no release: {layout.MANIFEST} is missing")
+    return measure(partial(_rows, folder), partial(_picture, folder), radius)
 
-    def rows() -> Iterator[Row]:
-        for picture in release.pictures():
-            told = picture.known.get("phash")
-            # A sealed release says nothing of its test pictures but their pixels.
-            value = int(told, 16) if told else phash(_picture(release.path, picture.path))
-            yield Row(picture.image, picture.split, value, picture.path)
 
-    return measure(rows, partial(_picture, release.path), radius)
+def _rows(folder: Path) -> Iterator[Row]:
+    for row in rows_in(folder, layout.MANIFEST, ["image", "split", "phash", "path"]):
+        yield Row(row["image"], row["split"], int(row["phash"], 16), row["path"])
 
 
 def _picture(folder: Path, path: str) -> Image.Image:

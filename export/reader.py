@@ -7,10 +7,8 @@ flow through a few thousand at a time, so that a release of any size needs the s
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -18,15 +16,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
 from export import layout
 from export.checks import fingerprint
 from export.tables import read_rows
-
-UNLABELLED = "test/unlabelled"
-"""Where a sealed release keeps its test pictures (DESIGN.md, "Release folder")."""
-_IMAGE = re.compile(r"[0-9a-f]{64}")
 
 
 class UnreadableRelease(ValueError):
@@ -56,7 +49,10 @@ class Picture:
 
 
 class ReleaseFolder:
-    """A release folder, opened: `about` is release.json, `tree` is categories.json."""
+    """A release folder, opened: `about` is release.json, `tree` is categories.json.
+
+    `classes`: the categories that have pictures, by class index. `sealed`: whether test labels are kept back.
+    """
 
     def __init__(self, path: Path) -> None:
         """Read the small files.
@@ -75,6 +71,7 @@ class ReleaseFolder:
         self.fingerprint = fingerprint(self.path)
         try:
             self.name = layout.folder_name(self.about["name"], self.about["version"])
+            self.sealed = bool(self.about.get("parameters", {}).get("sealed"))
             held = [node for node in self.tree if node.get("index") is not None]
             self.classes = sorted(held, key=lambda node: int(node["index"]))
             self._index = {str(node["id"]): int(node["index"]) for node in self.classes}
@@ -92,40 +89,12 @@ class ReleaseFolder:
             raise UnreadableRelease(f"{self.path / name}: is not what a release has there")
         return found
 
-    @cached_property
-    def unlabelled(self) -> dict[str, str]:
-        """Image -> path of the test pictures whose labels a sealed release keeps back, sorted."""
-        folder = self.path / UNLABELLED
-        names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
-        return {n.split(".")[0]: f"{UNLABELLED}/{n}" for n in names if _IMAGE.match(n)}
-
     def __len__(self) -> int:
         """How many pictures there are."""
         try:
-            listed = pq.read_metadata(self.path / layout.MANIFEST).num_rows
+            return int(pq.read_metadata(self.path / layout.MANIFEST).num_rows)
         except (OSError, pa.ArrowException) as error:
             raise UnreadableRelease(f"{self.path / layout.MANIFEST}: {_line(error)}") from None
-        return listed + len(self._unlisted)
-
-    @cached_property
-    def _unlisted(self) -> dict[str, str]:
-        """The sealed pictures that the manifest does not name."""
-        if not self.unlabelled:
-            return {}
-        rows = self.rows(layout.MANIFEST, ["image", "split"])
-        listed = {row["image"] for row in rows if row["split"] == "test"}
-        return {image: path for image, path in self.unlabelled.items() if image not in listed}
-
-    def rows(self, table: str, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-        """The rows of one of its tables.
-
-        Raises:
-            UnreadableRelease: it is no readable Parquet, or has no such columns.
-        """
-        try:
-            yield from read_rows(self.path / table, columns)
-        except (OSError, pa.ArrowException) as error:
-            raise UnreadableRelease(f"{self.path / table}: {_line(error)}") from None
 
     def pictures(self) -> Iterator[Picture]:
         """Every picture, by image: SHA-256 order, which mixes the classes and never changes.
@@ -133,26 +102,17 @@ class ReleaseFolder:
         Raises:
             UnreadableRelease: a table cannot be read or is not sorted by image.
         """
-        unlisted = (self._unlisted_row(image, path) for image, path in self._unlisted.items())
-        listed = sorted_rows(self.rows(layout.MANIFEST), str(self.path / layout.MANIFEST))
-        known = _merged(listed, unlisted)
-        soft = _Follower(sorted_rows(self.rows(layout.POSTERIORS), str(self.path / layout.POSTERIORS)))
-        for row in known:
+        listed = sorted_rows(rows_in(self.path, layout.MANIFEST), str(self.path / layout.MANIFEST))
+        soft = _Follower(
+            sorted_rows(rows_in(self.path, layout.POSTERIORS), str(self.path / layout.POSTERIORS))
+        )
+        for row in listed:
             category = row.get("category") or None
             if category is not None and category not in self._index:
                 raise UnreadableRelease(f"{self.path}: {layout.CATEGORIES} gives no index to {category}")
             labels = {r["category"]: r["probability"] for r in soft.of(row["image"])}
             index = None if category is None else self._index[category]
             yield Picture(row["image"], row["path"], row["split"], category, index, row, labels)
-
-    def _unlisted_row(self, image: str, path: str) -> dict[str, Any]:
-        """What the file itself says of a picture that the manifest does not name."""
-        try:
-            with Image.open(self.path / path) as opened:
-                width, height = opened.size
-        except OSError as error:
-            raise UnreadableRelease(f"{self.path / path}: {_line(error)}") from None
-        return {"image": image, "path": path, "split": "test", "width": width, "height": height}
 
     def read(self, picture: Picture) -> bytes:
         """A picture's bytes.
@@ -164,6 +124,18 @@ class ReleaseFolder:
             return (self.path / picture.path).read_bytes()
         except OSError as error:
             raise UnreadableRelease(f"{self.path / picture.path}: {error.strerror or error}") from None
+
+
+def rows_in(folder: Path, table: str, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of one of a release's tables.
+
+    Raises:
+        UnreadableRelease: it is no readable Parquet, or has no such columns.
+    """
+    try:
+        yield from read_rows(folder / table, columns)
+    except (OSError, pa.ArrowException) as error:
+        raise UnreadableRelease(f"{folder / table}: {_line(error)}") from None
 
 
 def sorted_rows(rows: Iterable[dict[str, Any]], what: str) -> Iterator[dict[str, Any]]:
@@ -178,19 +150,6 @@ def sorted_rows(rows: Iterable[dict[str, Any]], what: str) -> Iterator[dict[str,
             raise UnreadableRelease(f"{what}: is not sorted by image")
         last = row["image"]
         yield row
-
-
-def _merged(a: Iterator[dict[str, Any]], b: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Two tables sorted by image as one."""
-    left, right = next(a, None), next(b, None)
-    while left is not None or right is not None:
-        if right is None or (left is not None and left["image"] <= right["image"]):
-            assert left is not None
-            yield left
-            left = next(a, None)
-        else:
-            yield right
-            right = next(b, None)
 
 
 class _Follower:

@@ -41,7 +41,13 @@ def sealed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "test" / "unlabelled").mkdir()
     for path in test["path"]:
         (folder / path).rename(folder / "test" / "unlabelled" / Path(path).name)
-    rows[rows["split"] != "test"].to_parquet(folder / layout.MANIFEST)
+    hidden = ["category", "confidence", "reference", "source_url", "page_url"]
+    rows.loc[test.index, hidden] = None
+    rows.loc[test.index, "path"] = test["path"].str.replace("/(finch|owl)/", "/unlabelled/", regex=True)
+    rows.to_parquet(folder / layout.MANIFEST)
+    about = json.loads((folder / layout.RELEASE).read_text())
+    about["parameters"]["sealed"] = True
+    (folder / layout.RELEASE).write_text(json.dumps(about))
     soft = pd.read_parquet(folder / layout.POSTERIORS)
     soft[~soft["image"].isin(test["image"])].to_parquet(folder / layout.POSTERIORS)
     monkeypatch.setattr(convert_module, "verify", lambda folder: [])
