@@ -157,7 +157,7 @@ def manifest_lines(manifest: Path) -> Iterator[tuple[str, str]]:
 def write_sums(place: Workplace) -> str:
     """SHA256SUMS over every other file, sorted by path; returns the release's fingerprint."""
     known = pq.read_table(place.release / layout.MANIFEST, columns=["path", "file_sha256"])
-    others = sorted(p for p in files_in_root(place.release) if p != layout.SUMS)
+    others = sorted(p for p in files_beside_pictures(place.release) if p != layout.SUMS)
     extra = pa.table(
         {"path": others, "file_sha256": [sha256_of(place.release / p) for p in others]},
         schema=pa.schema([("path", pa.string()), ("file_sha256", pa.string())]),
@@ -168,9 +168,10 @@ def write_sums(place: Workplace) -> str:
     return fingerprint(place.release)
 
 
-def files_in_root(folder: Path) -> list[str]:
-    """Files that stand in the folder itself."""
-    return [path.name for path in folder.iterdir() if path.is_file()]
+def files_beside_pictures(folder: Path) -> list[str]:
+    """Files that stand in the folder itself, and the card's figures."""
+    figures = [path for path in layout.FIGURES if (folder / path).is_file()]
+    return [*(path.name for path in folder.iterdir() if path.is_file()), *figures]
 
 
 def remove_strangers(place: Workplace) -> None:
