@@ -2,9 +2,12 @@
 
 from django.contrib import admin
 from django.urls import include, path
+from django.utils.module_loading import autodiscover_modules
 
 from annotation_site import views
 from annotation_site.api import api
+
+autodiscover_modules("api")  # a later stage adds its calls to the API in a module of this name
 
 urlpatterns = [
     path("", views.home, name="home"),

@@ -26,22 +26,26 @@ from ingest.decode import RejectedPicture
 from ingest.models import Image
 from ingest.storage import MissingBytes, open_store
 
+# What is asked for -> (end of the kept file's name, content type, how it is made).
+SIZES: dict[str, tuple[str, str, Callable[[bytes], bytes]]] = {
+    "thumb": ("320.webp", "image/webp", thumbnail),
+    "full": ("2048.jpg", "image/jpeg", large),
+}
+
 
 @require_safe
 def image_thumb(request: HttpRequest, name: str, sha256: str) -> HttpResponseBase:
     """A WebP of at most 320 pixels a side."""
-    return _picture(request, name, sha256, "320.webp", "image/webp", thumbnail)
+    return _picture(request, name, sha256, "thumb")
 
 
 @require_safe
 def image_full(request: HttpRequest, name: str, sha256: str) -> HttpResponseBase:
     """A JPEG large enough for any screen, without camera data."""
-    return _picture(request, name, sha256, "2048.jpg", "image/jpeg", large)
+    return _picture(request, name, sha256, "full")
 
 
-def _picture(
-    request: HttpRequest, name: str, sha256: str, ending: str, kind: str, make: Callable[[bytes], bytes]
-) -> HttpResponseBase:
+def _picture(request: HttpRequest, name: str, sha256: str, size: str) -> HttpResponseBase:
     user = caller(request)
     if user is None:
         return problem(401, _("Log in to see pictures."))
@@ -49,6 +53,16 @@ def _picture(
     if image is None or not user.has_role(image.dataset, *Role.values):
         # The same answer for both: whether a picture exists is nobody else's business.
         return problem(404, _("There is no such picture, or not for you."))
+    return send_picture(request, sha256, size, cache="private, max-age=31536000, immutable")
+
+
+def send_picture(request: HttpRequest, sha256: str, size: str, *, cache: str) -> HttpResponseBase:
+    """A picture in one of `SIZES`, for somebody who may see it. `cache`: who may keep it, for how long.
+
+    Raises:
+        Http404: its bytes are missing or damaged.
+    """
+    ending, kind, make = SIZES[size]
     tag = f'"{sha256[:32]}-{ending}"'
     response: HttpResponseBase
     if request.headers.get("If-None-Match") == tag:
@@ -59,7 +73,7 @@ def _picture(
         except (MissingBytes, RejectedPicture):
             raise Http404(_("The bytes of this picture are missing or damaged.")) from None
     response["ETag"] = tag
-    response["Cache-Control"] = "private, max-age=31536000, immutable"
+    response["Cache-Control"] = cache
     response["X-Content-Type-Options"] = "nosniff"
     return response
 

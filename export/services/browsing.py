@@ -1,0 +1,182 @@
+"""What a release shows of its pictures: by category, a page at a time, and beside another release.
+
+Two kinds of pictures stay hidden: those that were taken down later, in every release that held them, and the
+labels of a sealed test split.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from django.db.models import Exists, F, OuterRef, QuerySet
+
+from export.category_tree import Node, Row, Tree
+from export.licences import short_name
+from export.models import Release, ReleaseImage, Withdrawal
+from export.services.evidence import provenance_of
+from ingest.models import Category
+
+TEST = ReleaseImage.Split.TEST
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture of a release with where it comes from. `category`: None where its label is sealed."""
+
+    id: int
+    sha256: str
+    split: str
+    category: str | None
+    name: str
+    confidence: float | None
+    votes: int
+    width: int
+    height: int
+    source_url: str = ""
+    page_url: str = ""
+    licence: str = ""
+    author: str = ""
+
+    @property
+    def address(self) -> str:
+        """The web page that it was found on, or its own address; empty where it came from no web."""
+        return next((a for a in (self.page_url, self.source_url) if _on_the_web(a)), "")
+
+    @property
+    def licence_name(self) -> str:
+        """Its licence as people call it."""
+        return short_name(self.licence)
+
+    @property
+    def licence_url(self) -> str:
+        """Where its licence can be read; empty where that was not said."""
+        return self.licence if _on_the_web(self.licence) else ""
+
+
+def _on_the_web(address: str) -> bool:
+    return address.startswith(("http://", "https://"))
+
+
+def shown_images(release: Release) -> QuerySet[ReleaseImage]:
+    """The images of a release that may be seen, in the order in which they were written."""
+    return release.release_images.filter(image__withdrawal=None).order_by("id")
+
+
+def labelled_images(release: Release) -> QuerySet[ReleaseImage]:
+    """Those whose label may be seen, too."""
+    held = shown_images(release)
+    return held.exclude(split=TEST) if release.sealed else held
+
+
+def withdrawals_of(release: Release) -> QuerySet[Withdrawal]:
+    """The pictures of this release that were taken down after it was published."""
+    held = ReleaseImage.objects.filter(release=release, image=OuterRef("image"))
+    return Withdrawal.objects.filter(Exists(held), image__dataset=release.dataset).order_by("id")
+
+
+def with_provenance(rows: list[ReleaseImage], release: Release) -> list[Shown]:
+    """Pictures as pages and the API show them; three queries for any number."""
+    found = provenance_of([row.image_id for row in rows])
+    usual = release.dataset.licence or "unknown"
+    shown = []
+    for row in rows:
+        url, page, licence, author = found.get(row.image_id, ("", "", "", ""))
+        sealed = release.sealed and row.split == TEST
+        shown.append(
+            Shown(
+                id=row.pk,
+                sha256=row.image.sha256,
+                split=ReleaseImage.Split(row.split).label,
+                category=None if sealed else row.category.key,
+                name="" if sealed else row.category.name,
+                confidence=None if sealed else row.confidence,
+                votes=row.votes,
+                width=row.image.width,
+                height=row.image.height,
+                source_url=url,
+                page_url=page,
+                licence=licence or usual,
+                author=author,
+            )
+        )
+    return shown
+
+
+def tree_of(release: Release) -> Tree:
+    """The categories of a release with their counts; those of a sealed test split are not told."""
+    counts = {
+        key: sum(n for split, n in splits.items() if not (release.sealed and split == "test"))
+        for key, splits in release.counts.get("categories", {}).items()
+    }
+    columns = ("key", "name", "gloss", "parent__key")
+    rows = release.dataset.categories.order_by("position", "key").values_list(*columns)
+    return Tree([Row(key, name, gloss, parent or "") for key, name, gloss, parent in rows], counts)
+
+
+def pictures_below(release: Release, node: Node, number: int) -> list[str]:
+    """SHA-256 of a few pictures of the fullest categories below a node; always the same ones."""
+    found: list[str] = []
+    for below in node.classes():
+        held = labelled_images(release).filter(category__key=below.row.key)
+        found += held.values_list("image__sha256", flat=True)[: number - len(found)]
+        if len(found) == number:
+            break
+    return found
+
+
+@dataclass(frozen=True)
+class Change:
+    """One picture with its old and new category names; empty where it was not there, or is sealed."""
+
+    sha256: str
+    old: str
+    new: str
+    split: str
+
+
+@dataclass
+class Comparison:
+    """What changed from one release to another: how many, and the first of each."""
+
+    added: int = 0
+    removed: int = 0
+    relabelled: int = 0
+    moved: int = 0
+    examples: dict[str, list[Change]] = field(default_factory=dict)
+
+
+def compare(old: Release, new: Release, examples: int) -> Comparison:
+    """Compare two releases of one dataset by their rows."""
+    gone = shown_images(old).exclude(Exists(_in(new)))
+    come = shown_images(new).exclude(Exists(_in(old)))
+    named = labelled_images(new)
+    if old.sealed:
+        named = named.exclude(split=TEST)
+    before = _in(old).values("category_id")[:1]
+    relabelled = named.annotate(was=before).filter(was__isnull=False).exclude(was=F("category_id"))
+    moved = shown_images(new).filter(Exists(_in(old).exclude(split=OuterRef("split"))))
+    names = dict(Category.objects.filter(dataset=new.dataset).values_list("id", "name"))
+    sets = {"added": come, "removed": gone, "relabelled": relabelled, "moved": moved}
+    result = Comparison(come.count(), gone.count(), relabelled.count(), moved.count())
+    for kind, rows in sets.items():
+        release = old if kind == "removed" else new
+        result.examples[kind] = [
+            _change(row, release, names, getattr(row, "was", None), gone=kind == "removed")
+            for row in rows.select_related("image")[:examples]
+        ]
+    return result
+
+
+def _in(release: Release) -> QuerySet[ReleaseImage]:
+    """The row of the same image in another release, for use inside a query."""
+    return ReleaseImage.objects.filter(release=release, image=OuterRef("image"))
+
+
+def _change(
+    row: ReleaseImage, release: Release, names: dict[int, str], was: int | None, *, gone: bool
+) -> Change:
+    label = "" if release.sealed and row.split == TEST else names.get(row.category_id, "")
+    split = ReleaseImage.Split(row.split).label
+    if gone:
+        return Change(row.image.sha256, label, "", split)
+    return Change(row.image.sha256, names.get(was, "") if was else "", label, split)

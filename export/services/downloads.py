@@ -1,0 +1,165 @@
+"""Accepting the terms of a release, and the links that this gives.
+
+Order of steps: the terms are shown with their SHA-256; an acceptance names that SHA-256, so that nobody
+accepts what they did not see; the acceptance is a row; its signed link works for a week, as long as the
+release can be seen and its terms have not changed. A link is all that `curl` needs.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.core.cache import cache
+from django.core.signing import BadSignature, Signer
+from django.db.models import F
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext as _
+
+from annotation_site.models import User
+from annotation_site.services.access import LOOKERS
+from export import layout
+from export.models import Acceptance, Release
+from export.services.browsing import withdrawals_of
+from export.services.sharing import is_public, save_terms, terms_of
+
+LIFETIME = 7 * 24 * 3600
+"""Seconds that a link works."""
+MOST = 30
+"""Acceptances from one address in an hour; nobody needs more."""
+LONGEST = {"name": 200, "email": 254, "purpose": 1000}
+
+
+class NotAccepted(ValueError):
+    """The acceptance cannot be kept; `field` is what is wrong: terms, name, email or purpose."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class TooManyAcceptances(RuntimeError):
+    """One address accepts again and again."""
+
+
+class BadLink(ValueError):
+    """A link that was never given out, or no longer counts. One line for the user."""
+
+
+class Unavailable(RuntimeError):
+    """The release cannot be downloaded here, now: an HTTP status and words for people."""
+
+    def __init__(self, status: int, words: str) -> None:
+        super().__init__(words)
+        self.status = status
+
+
+class ExpiredLink(BadLink):
+    """It was good once."""
+
+
+def check_available(release: Release) -> Path:
+    """The folder that downloads are read from.
+
+    Raises:
+        Unavailable: a picture of it was taken down (410), or the folder is not on this machine (503).
+    """
+    if withdrawals_of(release).exists():
+        raise Unavailable(
+            410,
+            _("Pictures of this release were taken down, so it is given out no more. Use a newer version."),
+        )
+    if "://" in release.location:
+        raise Unavailable(503, _("This release is kept in another store; ask those who made it for a copy."))
+    if not (Path(release.location) / layout.SUMS).is_file():
+        raise Unavailable(503, _("The files of this release are not on this machine now. Come back later."))
+    return Path(release.location)
+
+
+def accept_terms(
+    release: Release, sha256: str, *, answers: dict[str, str], user: User | None, address: str
+) -> Acceptance:
+    """Keep that somebody accepted the terms.
+
+    Args:
+        sha256: of the terms that they saw.
+        answers: what the terms ask for: name, email, purpose. What was not asked is not kept.
+        address: network address; only a keyed hash of it is kept.
+
+    Raises:
+        NotAccepted: other terms than the release has now, or an answer is missing.
+        TooManyAcceptances: see `MOST`.
+    """
+    terms = terms_of(release)
+    if sha256 != terms.sha256:
+        raise NotAccepted("terms", "These are not the terms of this release now: read them and accept again.")
+    told = {ask: " ".join(answers.get(ask, "").split()) for ask in terms.asks}
+    for ask, answer in told.items():
+        if not answer or "\x00" in answer:
+            raise NotAccepted(ask, f"The terms ask for your {ask}.")
+        if len(answer) > LONGEST[ask]:
+            raise NotAccepted(ask, f"At most {LONGEST[ask]} characters.")
+    if "@" not in told.get("email", "@"):
+        raise NotAccepted("email", "This is no email address.")
+    hashed = salted_hmac("export.acceptance", address, algorithm="sha256").hexdigest()
+    slot = f"acceptances:{hashed}"
+    if not cache.add(slot, 1, 3600) and cache.incr(slot) > MOST:
+        raise TooManyAcceptances("Too many acceptances from your address. Use the link you were given.")
+    return Acceptance.objects.create(
+        release=release, terms=save_terms(terms), user=user, address_hash=hashed, **told
+    )
+
+
+def link_of(acceptance: Acceptance) -> str:
+    """The signed part of the download addresses of an acceptance."""
+    until = int(acceptance.created.timestamp()) + LIFETIME
+    return _signer().sign_object({"a": acceptance.pk, "t": until})
+
+
+def ends(acceptance: Acceptance) -> datetime:
+    """When its link stops working."""
+    return datetime.fromtimestamp(int(acceptance.created.timestamp()) + LIFETIME, UTC)
+
+
+def open_link(release_name: str, version: str, link: str) -> Acceptance:
+    """The acceptance behind a link to this release.
+
+    Raises:
+        BadLink: forged, of another release, or of a release that its holder may no longer see.
+        ExpiredLink: too old, or the terms have changed.
+    """
+    try:
+        told: Any = _signer().unsign_object(link)
+        key, until = int(told["a"]), int(told["t"])
+    except (BadSignature, ValueError, TypeError, KeyError):
+        raise BadLink("This link was not given out by this site, or a part of it was lost.") from None
+    found = Acceptance.objects.select_related("release__dataset", "release__share__terms", "terms", "user")
+    acceptance = found.filter(pk=key, release__dataset__name=release_name, release__version=version).first()
+    if acceptance is None or not _may_hold(acceptance):
+        raise BadLink("This link is not for this release.")
+    if until < time.time():
+        raise ExpiredLink("This link has expired: links work for a week.")
+    if acceptance.terms.sha256 != terms_of(acceptance.release).sha256:
+        raise ExpiredLink("The terms of this release have changed since this link was given out.")
+    return acceptance
+
+
+def count_download(acceptance: Acceptance, *, archive: bool) -> None:
+    """Remember that a download began."""
+    column = "archives" if archive else "files"
+    Acceptance.objects.filter(pk=acceptance.pk).update(
+        **{column: F(column) + 1, "last_download": timezone.now()}
+    )
+
+
+def _may_hold(acceptance: Acceptance) -> bool:
+    """A stranger's link counts while the release is public; a colleague's while they have the role."""
+    release, user = acceptance.release, acceptance.user
+    return is_public(release) or (user is not None and user.has_role(release.dataset, *LOOKERS))
+
+
+def _signer() -> Signer:
+    return Signer(sep=".", salt="export.downloads")
