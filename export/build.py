@@ -26,6 +26,7 @@ from export import layout
 from export.checks import files_in, fingerprint, sha256_of
 from export.pixels import Pixels, release_picture
 from export.sealed import answers, sealed_row
+from export.strip import Cleaned
 from export.tables import TableWriter, read_rows
 from export.workplace import Workplace
 from ingest.decode import RejectedPicture
@@ -43,10 +44,44 @@ class UnreadablePicture(RuntimeError):
     """An original that cannot be released: missing, damaged or no picture. One line for the user."""
 
 
+Originals = Callable[[dict[str, Any]], Cleaned]
+"""Gives the picture of a selection row as it is released."""
+
+
+def from_store(fetch: Callable[[str], bytes], pixels: Pixels) -> Originals:
+    """Pictures made from originals.
+
+    Args:
+        fetch: gives an original's bytes by SHA-256; a LookupError says that it is gone.
+        pixels: what becomes of their pixels.
+    """
+
+    def picture(row: dict[str, Any]) -> Cleaned:
+        try:
+            return release_picture(fetch(row["image"]), pixels)
+        except LookupError as error:
+            raise UnreadablePicture(f"an original is gone: {error}; run check_integrity") from None
+        except RejectedPicture as error:
+            raise UnreadablePicture(f"the original {row['image']} cannot be released: {error}") from None
+
+    return picture
+
+
+def from_release(folder: Path) -> Originals:
+    """Pictures as another release of the same dataset has them, byte for byte."""
+
+    def picture(row: dict[str, Any]) -> Cleaned:
+        found = _picture_in(folder, row)
+        if found is None:
+            raise UnreadablePicture(f"{folder} lacks the picture {row['image']}; run verify_release on it")
+        return found
+
+    return picture
+
+
 def write_pictures(
     place: Workplace,
-    fetch: Callable[[str], bytes],
-    pixels: Pixels,
+    originals: Originals,
     tick: Callable[[int], object] = lambda n: None,
     *,
     sealed: bool = False,
@@ -54,8 +89,6 @@ def write_pictures(
     """Write every selected picture and the manifest.
 
     Args:
-        fetch: gives an original's bytes by SHA-256; a LookupError says that it is gone.
-        pixels: what becomes of their pixels.
         tick: told how many pictures are done.
         sealed: whether the labels of test pictures stay out.
 
@@ -71,54 +104,43 @@ def write_pictures(
     ):
         while batch := list(islice(rows, BATCH)):
             named = [sealed_row(row) if sealed and row["split"] == "test" else row for row in batch]
-            manifest.add(pool.map(partial(_write_picture, place, fetch, pixels), named))
+            manifest.add(pool.map(partial(_write_picture, place, originals), named))
             tick(len(batch))
     (place.spare / layout.MANIFEST).replace(place.release / layout.MANIFEST)
 
 
-def _folder(row: dict[str, Any]) -> str:
-    return row["category"] or layout.UNLABELLED
+def _write_picture(place: Workplace, originals: Originals, row: dict[str, Any]) -> dict[str, Any]:
+    """One picture into its folder, unless an earlier, killed run wrote it; its row of the manifest.
+
+    What such a run left is whole: files are renamed into place.
+    """
+    clean = _picture_in(place.release, row)
+    if clean is None:
+        clean = originals(row)
+        place.put(_path(row, clean.extension), clean.data)
+    made = {
+        "path": _path(row, clean.extension),
+        "file_sha256": hashlib.sha256(clean.data).hexdigest(),
+        "width": clean.width,
+        "height": clean.height,
+    }
+    return {key: value for key, value in row.items() if key not in ("image_id", "category_id")} | made
 
 
-def _write_picture(
-    place: Workplace, fetch: Callable[[str], bytes], pixels: Pixels, row: dict[str, Any]
-) -> dict[str, Any]:
-    """One picture into its folder; its row of the manifest."""
-    kept = _kept_picture(place, row)
-    if kept is None:
-        try:
-            clean = release_picture(fetch(row["image"]), pixels)
-        except LookupError as error:
-            raise UnreadablePicture(f"an original is gone: {error}; run check_integrity") from None
-        except RejectedPicture as error:
-            raise UnreadablePicture(f"the original {row['image']} cannot be released: {error}") from None
-        path = layout.picture_path(row["split"], _folder(row), row["image"], clean.extension)
-        place.put(path, clean.data)
-        kept = {
-            "path": path,
-            "file_sha256": hashlib.sha256(clean.data).hexdigest(),
-            "width": clean.width,
-            "height": clean.height,
-        }
-    return {key: value for key, value in row.items() if key not in ("image_id", "category_id")} | kept
+def _path(row: dict[str, Any], extension: str) -> str:
+    folder = row["category"] or layout.UNLABELLED
+    return layout.picture_path(row["split"], folder, row["image"], extension)
 
 
-def _kept_picture(place: Workplace, row: dict[str, Any]) -> dict[str, Any] | None:
-    """What an earlier, killed run wrote for this row. Files there are whole: they were renamed into place."""
+def _picture_in(folder: Path, row: dict[str, Any]) -> Cleaned | None:
+    """The picture of this row in a release folder; None where there is none that opens."""
     for extension in layout.EXTENSIONS:
-        path = layout.picture_path(row["split"], _folder(row), row["image"], extension)
         try:
-            data = (place.release / path).read_bytes()
+            data = (folder / _path(row, extension)).read_bytes()
             with Image.open(io.BytesIO(data)) as image:
-                width, height = image.size
+                return Cleaned(data, extension, *image.size)
         except OSError:
             continue
-        return {
-            "path": path,
-            "file_sha256": hashlib.sha256(data).hexdigest(),
-            "width": width,
-            "height": height,
-        }
     return None
 
 

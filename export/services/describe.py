@@ -17,8 +17,14 @@ from export.workplace import Workplace
 from ingest.models import Dataset
 
 
-def describe(plan: Plan, place: Workplace, tally: Tally) -> dict[str, Any]:
-    """Write every file but the tables and the pictures, which are there already; returns release.json."""
+def describe(
+    plan: Plan, place: Workplace, tally: Tally, told: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Write every file but the tables and the pictures, which are there already; returns release.json.
+
+    Args:
+        told: what release.json says other than the database does now.
+    """
     dataset = plan.dataset
     document = {
         "name": dataset.name,
@@ -30,6 +36,7 @@ def describe(plan: Plan, place: Workplace, tally: Tally) -> dict[str, Any]:
         "cost": _cost(dataset),
         "code_version": layout.CODE_VERSION,
         **({"answers": write_answers(place)} if plan.sealed else {}),
+        **(told or {}),
     }
     tree = _tree(dataset)
     write_json(place, layout.CATEGORIES, category_rows(tree, {c for _, c in tally.labels}))

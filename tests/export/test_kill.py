@@ -15,7 +15,7 @@ from django.db import connection
 
 from export.checks import check_release, fingerprint
 from export.models import Release
-from export.services import publish
+from export.services import making, publish
 from export.services.publish import publish_release
 from export.workplace import Busy, Workplace
 from tests.export.world import World, bytes_of
@@ -39,7 +39,7 @@ def test_a_death_at_any_step_is_repaired_by_the_same_command(
     whole = publish_release(world.dataset, "1.0.0", tmp_path / "whole").folder
     Release.objects.all().delete()
     out = tmp_path / "out"
-    owner = Workplace if moment == "finish" else publish
+    owner = {"finish": Workplace, "choose": publish}.get(moment, making)
     real = getattr(owner, moment)
 
     def dies(*args: object, **kwargs: object) -> None:
@@ -94,7 +94,7 @@ def test_pictures_of_a_killed_run_are_kept_and_strangers_are_not(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(publish, "describe", dies)
+        patch.setattr(making, "describe", dies)
         with pytest.raises(Killed):
             publish_release(world.dataset, "1.0.0", tmp_path)
     left = tmp_path / ".birds-1.0.0.partial" / "release"
