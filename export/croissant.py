@@ -7,7 +7,11 @@ from typing import Any
 import pyarrow as pa
 
 from export import layout
+from export.card_facts import CardFacts
+from export.vote_statistics import figure
+from export.who_labelled import accuracy, pixels
 
+_CONFORMS = ["http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0"]
 _CONTEXT: dict[str, Any] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
@@ -53,28 +57,56 @@ _RECORDS = {
 }
 
 
-def croissant(
-    *, name: str, version: str, title: str, description: str, licence: str, checksums: dict[str, str]
-) -> dict[str, Any]:
+def croissant(facts: CardFacts, checksums: dict[str, str]) -> dict[str, Any]:
     """The document as a dict.
 
     Args:
-        licence: what the dataset says of its licence; pictures have their own in the manifest.
         checksums: SHA-256 of each of the release's tables, by file name.
     """
+    name, version = facts.release["name"], facts.release["version"]
+    title = f"{facts.title or name}, version {version}"
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
-        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "conformsTo": _CONFORMS,
         "name": name,
-        "description": description or f"Image classification dataset {title or name}, version {version}.",
+        "description": facts.description.strip() or f"Image classification dataset {title}.",
         "version": version,
-        "license": licence or "unknown",
-        "citeAs": f"{title or name}, version {version}",
-        "distribution": [_table_file(table, checksums[table]) for table in layout.TABLES]
-        + [_picture_files()],
-        "recordSet": [_record_set(table) for table in layout.TABLES],
+        "license": facts.licence or "unknown",
+        "citeAs": title,
+        "distribution": [
+            *(_table_file(table, checksums[table]) for table in layout.TABLES),
+            _picture_files(),
+        ],
+        "recordSet": [_splits(facts), _categories(facts), *map(_record_set, layout.TABLES), _pictures()],
+        **_responsible(facts),
     }
+
+
+def _responsible(facts: CardFacts) -> dict[str, Any]:
+    """What is known of Croissant RAI 1.0 (docs.mlcommons.org/croissant/docs/croissant-rai-spec.html)."""
+    counts = facts.release["counts"]
+    asked = [f"{r.question}, {r.votes_min} to {r.votes_max} votes a picture" for r in facts.rounds]
+    agreement = [
+        f"{question}: Krippendorff's alpha {figure(found.alpha)}, Fleiss' kappa {figure(found.kappa)}"
+        for question, found in facts.votes.agreement.items()
+    ]
+    per_item = counts["votes"] / counts["images"] if counts["images"] else 0
+    known = {
+        "rai:dataCollection": "; ".join(f"{n} {kind}" for kind, n in facts.sources.items()),
+        "rai:dataCollectionMissingData": "; ".join(f"{n} {key}" for key, n in counts["left_out"].items()),
+        "rai:dataPreprocessingProtocol": pixels(facts.release["parameters"]),
+        "rai:dataAnnotationProtocol": "; ".join(["Blind votes by several workers, then consensus", *asked]),
+        "rai:dataAnnotationPlatform": "Assay",
+        "rai:dataAnnotationAnalysis": "; ".join([*agreement, accuracy(facts.release)]),
+        "rai:annotationsPerItem": f"{per_item:.2f} counted votes a picture on average",
+        "rai:annotatorDemographics": f"{counts['workers']} workers, pseudonymous; nothing else is on record",
+        "rai:dataUseCases": "Training and comparing image classifiers; studying labels and votes",
+        "rai:dataLimitations": "Shows what its sources show; class shares are those of the collection",
+        "rai:personalSensitiveInformation": "Not on record whether people can be recognised",
+        "rai:dataReleaseMaintenancePlan": "Releases never change; takedowns make a small new version",
+    }
+    return {key: value for key, value in known.items() if value}
 
 
 def _table_file(table: str, checksum: str) -> dict[str, Any]:
@@ -100,22 +132,76 @@ def _picture_files() -> dict[str, Any]:
 
 
 def _record_set(table: str) -> dict[str, Any]:
+    """The rows of a table; splits and categories refer to the record sets that list them."""
     name, description, schema = _RECORDS[table]
+    listed = {"images/split": "splits/name", "images/category": "categories/id"}
+    fields = []
+    for column in schema:
+        source = {"fileObject": {"@id": table}, "extract": {"column": column.name}}
+        field = _field(name, column.name, _data_type(column.type), source)
+        if field["@id"] in listed:
+            field["references"] = {"field": {"@id": listed[field["@id"]]}}
+        fields.append(field)
+    return {"@type": "cr:RecordSet", "@id": name, "name": name, "description": description, "field": fields}
+
+
+def _field(records: str, name: str, kind: str, source: dict[str, Any] | None = None) -> dict[str, Any]:
+    field = {"@type": "cr:Field", "@id": f"{records}/{name}", "name": name, "dataType": kind}
+    return field if source is None else field | {"source": source}
+
+
+def _pictures() -> dict[str, Any]:
+    """The pictures themselves, with what their place in the folder says."""
+    source = {"fileSet": {"@id": "pictures"}}
+
+    def part(what: str, regex: str) -> dict[str, Any]:
+        return source | {"extract": {"fileProperty": what}, "transform": {"regex": regex}}
+
     return {
         "@type": "cr:RecordSet",
-        "@id": name,
-        "name": name,
-        "description": description,
+        "@id": "pixels",
+        "name": "pixels",
+        "description": "Every picture; `image` is `images/image` of its row, `category` its folder's name "
+        "(`unlabelled` where the label is kept back).",
         "field": [
-            {
-                "@type": "cr:Field",
-                "@id": f"{name}/{column.name}",
-                "name": column.name,
-                "dataType": _data_type(column.type),
-                "source": {"fileObject": {"@id": table}, "extract": {"column": column.name}},
-            }
-            for column in schema
+            _field("pixels", "image", "sc:Text", part("filename", r"^([0-9a-f]{64})\..*$")),
+            _field("pixels", "split", "sc:Text", part("fullpath", r"^(?:.*/)?([^/]+)/[^/]+/[^/]+$")),
+            _field("pixels", "category", "sc:Text", part("fullpath", r"^.*/([^/]+)/[^/]+$")),
+            _field("pixels", "content", "sc:ImageObject", source | {"extract": {"fileProperty": "content"}}),
         ],
+    }
+
+
+def _splits(facts: CardFacts) -> dict[str, Any]:
+    """Which split is for what."""
+    meant = {"train": "cr:TrainingSplit", "val": "cr:ValidationSplit", "test": "cr:TestSplit"}
+    held = [split for split in layout.SPLITS if facts.release["counts"].get(split)]
+    return {
+        "@type": "cr:RecordSet",
+        "@id": "splits",
+        "name": "splits",
+        "dataType": "cr:Split",
+        "key": {"@id": "splits/name"},
+        "field": [_field("splits", "name", "sc:Text"), _field("splits", "url", "sc:URL")],
+        "data": [{"splits/name": split, "splits/url": meant[split]} for split in held],
+    }
+
+
+def _categories(facts: CardFacts) -> dict[str, Any]:
+    """The classes, in the order of their index."""
+    rows = [
+        {"categories/id": key, "categories/index": index, "categories/name": facts.names.get(key, key)}
+        for index, key in enumerate(sorted(facts.release["counts"]["categories"]))
+    ]
+    kinds = (("id", "sc:Text"), ("index", "sc:Integer"), ("name", "sc:Text"))
+    return {
+        "@type": "cr:RecordSet",
+        "@id": "categories",
+        "name": "categories",
+        "dataType": "sc:Enumeration",
+        "key": {"@id": "categories/id"},
+        "field": [_field("categories", name, kind) for name, kind in kinds],
+        "data": rows,
     }
 
 

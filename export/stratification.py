@@ -55,6 +55,8 @@ def sentence(found: Mapping[str, Any] | None) -> str:
     """In words; empty where nothing can be compared."""
     if found is None:
         return ""
+    if not found["largest"]:
+        return "Every class has the same share of every split."
     direction = "more" if found["largest"] > 0 else "less"
     return (
         f"Classes are spread over the splits by chance: `{found['category']}` differs most, its share of "

@@ -8,9 +8,12 @@ from annotation_site.models import Round
 from export import layout
 from export.accuracy import label_accuracy
 from export.build import category_rows, write_answers, write_json, write_sums
-from export.card import CardFacts, dataset_card
+from export.card import dataset_card
 from export.checks import sha256_of
 from export.croissant import croissant
+from export.figures import Named, draw
+from export.findings import examine
+from export.services.facts import card_facts
 from export.services.plan import Plan
 from export.tally import Tally, counts_of
 from export.workplace import Workplace
@@ -26,12 +29,14 @@ def describe(
         told: what release.json says other than the database does now.
     """
     dataset = plan.dataset
+    counts = counts_of(tally)
+    found = examine(place.release, counts["categories"])
     document = {
         "name": dataset.name,
         "version": plan.version,
         "parent": plan.earlier[-1].version if plan.earlier else None,
         "parameters": plan.parameters,
-        "counts": counts_of(tally),
+        "counts": counts | found.counts(),
         "label_accuracy": label_accuracy(tally.test, tally.others, drawn=not plan.brought),
         "cost": _cost(dataset),
         "code_version": layout.CODE_VERSION,
@@ -39,19 +44,17 @@ def describe(
         **(told or {}),
     }
     tree = _tree(dataset)
-    write_json(place, layout.CATEGORIES, category_rows(tree, {c for _, c in tally.labels}))
+    categories = category_rows(tree, {c for _, c in tally.labels})
+    write_json(place, layout.CATEGORIES, categories)
     write_json(place, layout.RELEASE, document)
+    classes = [Named(node["id"], node["name"]) for node in categories if node["index"] is not None]
+    figures = draw(place.release, classes, counts["categories"], found.votes)
+    for path, data in figures.items():
+        place.put(path, data)
+    facts = card_facts(dataset, document, tally, tree, found, figures)
     checksums = {table: sha256_of(place.release / table) for table in layout.TABLES}
-    described = croissant(
-        name=dataset.name,
-        version=plan.version,
-        title=dataset.title,
-        description=dataset.description,
-        licence=dataset.licence,
-        checksums=checksums,
-    )
-    write_json(place, layout.CROISSANT, described)
-    place.put(layout.CARD, dataset_card(_card_facts(dataset, tally, document, tree)).encode())
+    write_json(place, layout.CROISSANT, croissant(facts, checksums))
+    place.put(layout.CARD, dataset_card(facts).encode())
     write_sums(place)
     return document
 
@@ -73,24 +76,3 @@ def _tree(dataset: Dataset) -> list[dict[str, Any]]:
         | {"synonyms": c.synonym_list}
         for c in dataset.categories.select_related("parent").order_by("key")
     ]
-
-
-def _card_facts(
-    dataset: Dataset, tally: Tally, document: dict[str, Any], tree: list[dict[str, Any]]
-) -> CardFacts:
-    kinds: dict[str, int] = {}
-    for kind in dataset.sources.order_by("kind").values_list("kind", flat=True):
-        kinds[kind] = kinds.get(kind, 0) + 1
-    columns = ("question", "votes_min", "votes_max", "confidence", "price")
-    rounds = list(Round.objects.filter(dataset=dataset).order_by("id").values(*columns))
-    return CardFacts(
-        title=dataset.title,
-        description=dataset.description,
-        licence=dataset.licence,
-        release=document,
-        categories=tree,
-        licences=dict(tally.licences),
-        hosts=dict(tally.hosts),
-        sources=kinds,
-        rounds=rounds,
-    )

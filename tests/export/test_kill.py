@@ -102,7 +102,7 @@ def test_pictures_of_a_killed_run_are_kept_and_strangers_are_not(
     (left / "train" / "owl" / "stranger.jpg").write_bytes(b"?")
     (left / "notes.txt").write_text("?")
     made = publish_release(world.dataset, "1.0.0", tmp_path)
-    assert {p.name: p.stat().st_ino for p in made.folder.rglob("*.jpg")} == pictures
+    assert {p.name: p.stat().st_ino for p in made.folder.glob("*/*/*.jpg")} == pictures
     assert not (made.folder / "notes.txt").exists()
 
 

@@ -1,0 +1,45 @@
+"""What a release folder shows about itself, measured once when it is made: for release.json and the card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from export import layout
+from export.leakage import Leakage, measure_folder
+from export.stratification import deviation
+from export.vote_statistics import VoteStatistics, vote_statistics
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What its votes tell, near copies across its splits, how far its splits differ in their classes."""
+
+    votes: VoteStatistics
+    leakage: Leakage
+    stratification: dict[str, Any] | None
+
+    def counts(self) -> dict[str, Any]:
+        """What release.json holds of it."""
+        return {"leakage": self.leakage.counts(), "stratification": self.stratification}
+
+    def warnings(self) -> list[str]:
+        """What the curator should know; one line each."""
+        found = self.leakage
+        if not found.copies:
+            return []
+        return [
+            f"{found.copies} pairs of pictures in different splits show the same picture (python -m "
+            "export.leakage names them): run manage.py dedup and publish again"
+        ]
+
+
+def examine(folder: Path, categories: Mapping[str, Mapping[str, int]]) -> Findings:
+    """Measure a folder whose tables and pictures are written.
+
+    Args:
+        categories: class -> split -> pictures.
+    """
+    return Findings(vote_statistics(folder), measure_folder(folder), deviation(categories, layout.SPLITS))

@@ -1,0 +1,152 @@
+"""The card's section on how the labels came about: who voted, on what terms, how far they agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from export import layout
+from export.card_facts import CardFacts, Experts, RoundFacts
+from export.datasheet import cell, section
+from export.vote_statistics import figure
+
+WORDS = 1500
+"""Most characters of instructions that are quoted."""
+
+
+def labelling(facts: CardFacts) -> str:
+    """Preprocessing, cleaning, labelling: what was done to pictures, who labelled, how far they agree."""
+    return section(
+        "Preprocessing, cleaning, labelling",
+        pixels(facts.release["parameters"]),
+        "Workers voted blind: nobody saw another's answer. Rounds:",
+        "\n".join(_round(facts, told) for told in facts.rounds) or "- no round on record",
+        *_instructions(facts.rounds),
+        _people(facts),
+        _agreement(facts),
+        _confused(facts),
+        _experts(facts.experts),
+        accuracy(facts.release),
+        "Train and val carry the workers' consensus, test carries the answer of experts who looked blind. "
+        "`confidence` is the consensus' probability, `posteriors.parquet` holds it for every category (given "
+        "that the picture shows one of them), `votes.parquet` holds every counted vote, so that labels can "
+        "be made anew in another way.",
+    )
+
+
+def pixels(parameters: dict[str, Any]) -> str:
+    """What was done to the pictures."""
+    side = parameters.get("longest_side")
+    told = (
+        f"Pictures whose longer side has more than {side:,} pixels were made smaller to that and encoded "
+        "again; the others have the pixels that were found."
+        if side
+        else "Pixels are as found."
+    )
+    return (
+        f"{told} Camera data, location and comments were taken out of the files, pictures lie upright, "
+        "formats other than JPEG, PNG and WebP became PNG. A file is named by the SHA-256 of its original."
+    )
+
+
+def _round(facts: CardFacts, told: RoundFacts) -> str:
+    question = "which category?" if told.question == "classify" else "is it this category?"
+    cast = facts.votes.rounds.get(told.id)
+    parts = [f"- {cell(told.title) or 'round ' + told.id}: {question}"]
+    if cast:
+        parts.append(f" {cast.votes:,} votes by {cast.workers:,} workers are in this release.")
+    parts.append(
+        f" {told.votes_min} to {told.votes_max} votes a picture, until the consensus is "
+        f"{told.confidence:.0%} sure; {told.audit_rate:.0%} of the pictures, at random, got the most votes "
+        f"whatever was said; {told.gold_rate:.0%} of what a worker saw had a known answer."
+    )
+    parts.append(f" {_pay(told.price, cast.seconds if cast else None)}")
+    if told.access != "everyone":
+        parts.append(" For invited workers only.")
+    return "".join(parts)
+
+
+def _pay(price: float, seconds: float | None) -> str:
+    slow = f" A vote took {seconds:.1f} s (median)" if seconds else ""
+    if not price:
+        return f"Unpaid.{slow}{'.' if slow else ''}"
+    hourly = f", so the pay is {price * 3600 / seconds:.2f} USD an hour" if seconds else ""
+    return f"Paid {price:g} USD a vote.{slow}{hourly}{'.' if slow else ''}"
+
+
+def _instructions(rounds: list[RoundFacts]) -> list[str]:
+    """What workers were told, each text once."""
+    quoted: dict[str, list[str]] = {}
+    for told in rounds:
+        if told.instructions.strip():
+            name = f"{cell(told.title) or 'round ' + told.id} (version {told.instructions_version})"
+            quoted.setdefault(told.instructions.strip(), []).append(name)
+    parts = []
+    for text, names in quoted.items():
+        short = text if len(text) <= WORDS else text[:WORDS].rstrip() + " …"
+        lines = "\n".join(f"> {line}".rstrip() for line in short.splitlines())
+        parts.append(f"Instructions of {', '.join(names)}:\n\n{lines}")
+    return parts
+
+
+def _people(facts: CardFacts) -> str:
+    counts, cost = facts.release["counts"], facts.release["cost"]
+    origins = {"site": "people of this site", "import": "taken over from an earlier campaign"}
+    came = ", ".join(f"{n:,} {origins.get(name, 'from ' + name)}" for name, n in facts.providers.items())
+    voided = ", ".join(f"{n:,} {reason}" for reason, n in facts.voided.items() if n)
+    paid = f" {cost['votes']:,} votes cost {cost['usd']} USD, without fees." if cost else ""
+    return (
+        f"{counts['votes']:,} votes by {counts['workers']:,} workers{f' ({came})' if came else ''}; their "
+        "names are pseudonyms that differ from release to release, and nothing else is told of them."
+        f"{f' Votes that do not count: {voided}.' if voided else ''}{paid}"
+    )
+
+
+def _agreement(facts: CardFacts) -> str:
+    words = {"classify": "Which category?", "verify": "Is it this category?"}
+    lines = [
+        f"- {words[question]} {found.tasks:,} tasks with two votes and more: agreement of two votes "
+        f"{figure(found.observed)}, Krippendorff's alpha {figure(found.alpha)}, Fleiss' kappa "
+        f"{figure(found.kappa)}"
+        for question, found in facts.votes.agreement.items()
+    ]
+    return "How far workers agree:\n\n" + "\n".join(lines) if lines else ""
+
+
+def _confused(facts: CardFacts) -> str:
+    names = facts.names | {layout.NONE: "none of these"}
+    rows = [
+        f"| {cell(names.get(pair['first'], pair['first']))} "
+        f"| {cell(names.get(pair['second'], pair['second']))} "
+        f"| {pair['tasks']:,} | {pair['share']:.1%} |"
+        for pair in facts.votes.confused
+    ]
+    if not rows:
+        return ""
+    head = "| one says | another says | pictures | share of all disagreement |\n|---|---|---:|---:|"
+    return "\n".join(["What is taken for what:\n", head, *rows])
+
+
+def _experts(told: Experts) -> str:
+    if not told.answers:
+        return "No expert has answered."
+    agree = (
+        f" Of the {told.twice:,} that two or more answered, they agree on {told.unanimous:,} "
+        f"({told.unanimous / told.twice:.1%})."
+        if told.twice
+        else " No picture was answered by two of them."
+    )
+    return (
+        f"References: {told.people:,} experts gave {told.answers:,} answers, blind, for {told.pictures:,} "
+        f"pictures of the dataset.{agree}"
+    )
+
+
+def accuracy(release: dict[str, Any]) -> str:
+    """Label accuracy in a sentence, with its interval and what it rests on."""
+    found = release["label_accuracy"]
+    if not found:
+        return "Label accuracy was not measured: no picture has both votes and an expert's answer."
+    return (
+        f"Label accuracy {found['value']:.1%} (95% interval {found['lo']:.1%} to {found['hi']:.1%}, "
+        f"{found['n']:,} pictures; {found['basis']})."
+    )
