@@ -6,8 +6,9 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 
 from annotation_site.api.auth import caller
 from export.models import Release
@@ -17,11 +18,19 @@ View = Callable[..., HttpResponseBase]
 
 
 def release_page(view: View) -> View:
-    """Wrap `view(request, release, ...)`; the URL's `name` and `version` become the Release."""
+    """Wrap `view(request, release, ...)`; the URL's `name` and `version` become the Release.
+
+    What is not there, or not for the visitor, gets a page that leads to what is.
+    """
 
     @wraps(view)
     def guarded(request: HttpRequest, name: str, version: str, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        return view(request, visible_release(caller(request), name, version), *args, **kwargs)
+        release = None
+        try:
+            release = visible_release(caller(request), name, version)
+            return view(request, release, *args, **kwargs)
+        except Http404 as error:
+            return refusal(request, 404, _("There is nothing at this address"), str(error), release)
 
     return guarded
 

@@ -1,0 +1,349 @@
+"""The public pages of a shared release: who sees what, browsing, hidden pictures, sharing by a curator."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from annotation_site.models import Membership, User
+from export.models import Acceptance, Release, ReleaseImage, Share, Terms, Withdrawal
+from export.services.publish import publish_release
+from export.services.sharing import share_release, unshare_release
+from export.views import browse
+from tests.export.world import World
+
+pytestmark = pytest.mark.django_db
+HOME = "/releases/birds/1.0.0/"
+
+
+@pytest.fixture
+def release(world: World, tmp_path: Path) -> Release:
+    """A release that nobody has shared."""
+    return publish_release(world.dataset, "1.0.0", tmp_path / "out").release
+
+
+@pytest.fixture
+def shared(release: Release) -> Release:
+    """A release that everyone sees."""
+    share_release(release)
+    return Release.objects.get(pk=release.pk)
+
+
+def person(role: str, world: World) -> Client:
+    user = User.objects.create(username=role)
+    Membership.objects.create(user=user, dataset=world.dataset, role=role)
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def text(client: Client, address: str, status: int = 200) -> str:
+    answer = client.get(address)
+    assert answer.status_code == status, (address, answer.status_code)
+    return html.unescape(answer.content.decode())
+
+
+def held(release: Release, split: str = "train") -> ReleaseImage:
+    rows = release.release_images.filter(split=ReleaseImage.Split[split.upper()])
+    return rows.select_related("image", "category").order_by("id")[0]
+
+
+def every_address(release: Release) -> list[str]:
+    sha256 = held(release).image.sha256
+    below = ["", "card", "cite.bib", "CITATION.cff", "categories/", "categories/owl", "download"]
+    pictures = [f"pictures/{sha256}", f"pictures/{sha256}/thumb", f"pictures/{sha256}/full"]
+    return [HOME + place for place in [*below, *pictures, "figures/classes.svg"]]
+
+
+def test_a_stranger_learns_nothing_of_a_release_that_is_not_shared(release, client):
+    assert "Nothing is shared yet" in text(client, "/releases/")
+    text(client, "/releases/birds/", 404)
+    unknown = text(client, "/releases/birds/9.9.9/", 404)
+    for address in every_address(release):
+        assert text(client, address, 404) == unknown.replace("9.9.9/", "1.0.0/" + address.removeprefix(HOME))
+
+
+def test_everyone_sees_a_shared_release_without_a_log_in(shared, client):
+    assert "Birds 1.0.0" in text(client, "/releases/")
+    text(client, "/releases/birds/")
+    for address in every_address(shared):
+        answer = client.get(address)
+        assert answer.status_code == 200, address
+        policy = answer["Content-Security-Policy"]
+        assert (
+            "'unsafe-inline'" not in policy.replace("style-src-attr 'unsafe-inline'", "")
+            or "sandbox" in policy
+        )
+    page = text(client, HOME)
+    assert "18 pictures in 2 categories" in page
+    assert shared.fingerprint in page
+    assert "@misc{birds-1-0-0," in page
+    assert not re.search(r"(?:src|href)=\"(?:https?:)?//(?!testserver)", client.get(HOME).content.decode())
+
+
+def test_sharing_can_be_taken_back(shared, client):
+    unshare_release(shared)
+    for address in every_address(shared):
+        text(client, address, 404)
+
+
+@pytest.mark.parametrize("role", ["reviewer", "curator", "researcher"])
+def test_those_who_look_after_a_dataset_see_its_release_before_everyone(release, world, role):
+    page = text(person(role, world), HOME)
+    assert "Only those who look after this dataset see this page." in page
+
+
+def test_an_annotator_is_a_stranger_to_releases(release, world):
+    text(person("annotator", world), HOME, 404)
+
+
+def test_a_curator_of_another_dataset_is_a_stranger(release, world):
+    other = World(name="cars", workers=0)
+    text(person("curator", other), HOME, 404)
+
+
+def test_the_category_tree_leads_to_pictures_with_licence_author_and_source(shared, world, client):
+    owl, finch = world.categories["owl"], world.categories["finch"]
+    bird = world.dataset.categories.create(key="bird", name="Bird <b>", gloss="Feathers & all.")
+    world.dataset.categories.filter(pk__in=[owl.pk, finch.pk]).update(parent=bird)
+    top = text(client, f"{HOME}categories/")
+    assert "18 pictures, 2 categories below" in " ".join(top.split())
+    raw = client.get(f"{HOME}categories/bird").content.decode()
+    assert "<b>" not in raw
+    assert "Bird &lt;b&gt;" in raw
+    page = text(client, f"{HOME}categories/owl")
+    assert page.count('<li class="thumb">') == 9
+    for words in ("CC BY 4.0", "A. Person", 'href="http://127.0.0.1/page"', "Bird <b>"):
+        assert words in page
+    assert text(client, f"{HOME}categories/owl?split=test").count('<li class="thumb">') == 3
+    text(client, f"{HOME}categories/eagle", 404)
+
+
+def test_pages_of_pictures_follow_one_another_and_show_each_once(shared, client, monkeypatch):
+    monkeypatch.setattr(browse, "PAGE", 4)
+    seen, query = [], "?split=train"
+    for _ in range(10):
+        page = text(client, f"{HOME}categories/finch{query}")
+        seen += re.findall(r'pictures/(\w{64})"', page)
+        following = re.search(r'href="(\?split=train&after=\d+)"', page)
+        if not following:
+            break
+        query = following[1]
+    rows = shared.release_images.filter(category__key="finch", split=0)
+    assert seen == list(rows.order_by("id").values_list("image__sha256", flat=True))
+    assert len(seen) == 4
+    for nonsense in ("?after=x", "?after=-1", "?after=99999999999999999999", "?split=nope", "?from=x"):
+        text(client, f"{HOME}categories/finch{nonsense}")
+
+
+def test_a_page_of_pictures_asks_the_database_a_fixed_number_of_times(shared, client, monkeypatch):
+    counts = []
+    for size in (2, 8):
+        monkeypatch.setattr(browse, "PAGE", size)
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            text(client, f"{HOME}categories/finch")
+        counts.append(len(queries))
+    assert counts[0] == counts[1] < 15
+
+
+def test_a_picture_tells_its_label_and_where_it_comes_from(shared, client):
+    row = held(shared)
+    page = text(client, f"{HOME}pictures/{row.image.sha256}")
+    for words in (row.category.name, "CC BY 4.0", "A. Person", "http://127.0.0.1/page", row.image.sha256):
+        assert words in page
+    thumb = client.get(f"{HOME}pictures/{row.image.sha256}/thumb")
+    assert thumb["Content-Type"] == "image/webp"
+    assert thumb["Cache-Control"] == "public, max-age=3600"
+    again = client.get(f"{HOME}pictures/{row.image.sha256}/thumb", headers={"If-None-Match": thumb["ETag"]})
+    assert again.status_code == 304
+
+
+def test_a_picture_of_the_dataset_that_is_not_in_the_release_is_not_given_out(shared, world, client):
+    outside = world.add_image()
+    for size in ("", "/thumb", "/full"):
+        text(client, f"{HOME}pictures/{outside.sha256}{size}", 404)
+        text(client, f"{HOME}pictures/{'0' * 64}{size}", 404)
+
+
+def withdraw(row: ReleaseImage) -> None:
+    after = Release.objects.create(dataset=row.release.dataset, version="1.0.1", parent=row.release)
+    Withdrawal.objects.create(image=row.image, release=after, reason="asked for by its author")
+
+
+def test_a_picture_that_was_taken_down_is_gone_from_the_old_release_too(shared, client):
+    row = held(shared)
+    category = f"{HOME}categories/{row.category.key}"
+    assert row.image.sha256 in text(client, category)
+    withdraw(row)
+    for address in (category, f"{HOME}categories/", HOME, f"{HOME}changes/1.0.0"):
+        assert row.image.sha256 not in text(client, address)
+    for size in ("", "/thumb", "/full"):
+        text(client, f"{HOME}pictures/{row.image.sha256}{size}", 404)
+    text(client, f"{HOME}figures/samples.jpg", 404)
+    assert "figures/samples.jpg" not in text(client, f"{HOME}card")
+    page = text(client, HOME)
+    assert "One picture was taken down" in page
+    assert f'href="{HOME}download"' not in page
+    assert "given out no more" in text(client, f"{HOME}download", 410)
+
+
+def test_a_deprecated_release_says_so_and_names_its_heir(shared, world, tmp_path, client):
+    heir = publish_release(world.dataset, "1.1.0", tmp_path / "out").release
+    Release.objects.filter(pk=shared.pk).update(
+        deprecated="2026-01-02T00:00:00Z", deprecation_reason="Owls were <wrong>.", replaced_by=heir
+    )
+    page = text(client, HOME)
+    assert "Owls were <wrong>." in page
+    assert "/releases/birds/1.1.0/" not in page  # not shared: a stranger hears nothing of it
+    share_release(heir)
+    assert 'href="/releases/birds/1.1.0/"' in text(client, HOME)
+    assert "deprecated" in text(client, "/releases/")
+
+
+def test_what_changed_between_two_releases(shared, world, tmp_path, client):
+    new = world.add_image()
+    world.vote(new, ["owl", "owl", "owl"])
+    later = publish_release(world.dataset, "1.1.0", tmp_path / "out").release
+    ReleaseImage.objects.filter(pk=held(later).pk).update(category=world.categories["owl"])
+    address = "/releases/birds/1.1.0/changes/1.0.0"
+    text(client, address, 404)
+    share_release(later)
+    page = text(client, address)
+    assert "1 pictures came, 0 went" in page
+    assert new.sha256 in page
+    back = text(client, f"{HOME}changes/1.1.0")
+    assert "0 pictures came, 1 went" in back
+    assert 'href="/releases/birds/1.1.0/changes/1.0.0"' in text(client, HOME)
+    text(client, f"{HOME}changes/7.0.0", 404)
+
+
+def test_sealed_labels_are_told_nowhere(world, tmp_path, client):
+    sealed = publish_release(world.dataset, "1.0.0", tmp_path / "out").release
+    share_release(sealed)
+    Release.objects.filter(pk=sealed.pk).update(parameters={**sealed.parameters, "sealed": True})
+    test = held(sealed, "test")
+    pages = [text(client, f"{HOME}categories/{key}") for key in ("owl", "finch")]
+    pages += [text(client, f"{HOME}categories/{key}?split=test") for key in ("owl", "finch")]
+    pages += [text(client, f"{HOME}categories/"), text(client, HOME)]
+    for row in sealed.release_images.filter(split=ReleaseImage.Split.TEST).select_related("image"):
+        assert not any(row.image.sha256 in page for page in pages)
+    page = text(client, f"{HOME}pictures/{test.image.sha256}")
+    assert "sealed: kept back" in page
+    assert test.category.name not in page.replace("Released datasets / Birds", "")
+
+
+def test_a_lost_folder_leaves_the_pages_and_says_what_cannot_be_had(shared, client):
+    shutil.rmtree(shared.location)
+    text(client, HOME)
+    text(client, f"{HOME}categories/owl")
+    assert "not on this machine" in text(client, f"{HOME}card", 404)
+    assert "Come back later" in text(client, f"{HOME}download", 503)
+
+
+def test_markup_in_names_stays_text(shared, world, client):
+    evil = '<script>alert("x")</script>{{ 7 }}'
+    world.dataset.title, world.dataset.description = evil, evil
+    world.dataset.save()
+    world.categories["owl"].name = evil
+    world.categories["owl"].save()
+    share_release(shared, text=f"Terms {evil}", authors=evil)
+    for place in ("", "categories/", "categories/owl", "download", "card"):
+        raw = client.get(HOME + place).content.decode()
+        assert "<script>alert" not in raw
+        assert "&lt;script&gt;" in raw or place == "card"
+    assert client.get("/releases/").content.decode().count("<script") == 1  # the theme's own
+
+
+def test_figures_of_the_card_cannot_run_anything(shared, client):
+    answer = client.get(f"{HOME}figures/classes.svg")
+    assert answer["Content-Type"] == "image/svg+xml"
+    assert "default-src 'none'" in answer["Content-Security-Policy"]
+    for name in ("classes.html", "../release.json", "..%2Frelease.json", "none.svg"):
+        assert client.get(f"{HOME}figures/{name}").status_code == 404
+
+
+# --- the curator's side ---------------------------------------------------------------------------------
+
+
+def test_a_curator_shares_changes_the_terms_and_stops(release, world, client):
+    curator = person("curator", world)
+    detail = reverse("release", args=["birds", "1.0.0"])
+    assert "Share it with everyone" in text(curator, detail)
+    form = {"text": "Be kind.", "asks": ["name", "purpose"], "authors": "A. Ngo"}
+    assert curator.post(f"{detail}/share", form).status_code == 302
+    share = Share.objects.get(release=release)
+    assert (share.public, share.terms.text, share.terms.asks) == (True, "Be kind.", ["name", "purpose"])
+    assert "author = {A. Ngo}" in text(client, HOME)
+    Acceptance.objects.create(release=release, terms=share.terms, archives=3, files=1, name="Bo")
+    told = " ".join(text(curator, detail).split())
+    assert "1 acceptance of the terms, 3 downloads of the archive, 1 of a single file" in told
+    assert curator.post(f"{detail}/share", {**form, "text": " "}).status_code == 422
+    assert curator.post(f"{detail}/share", {"off": "1"}).status_code == 302
+    text(client, HOME, 404)
+    assert Terms.objects.count() == 1
+
+
+@pytest.mark.parametrize("role", ["reviewer", "researcher", "annotator"])
+def test_only_a_curator_shares(release, world, role):
+    other = person(role, world)
+    answer = other.post(reverse("share", args=["birds", "1.0.0"]), {"text": "x"})
+    assert answer.status_code == 403
+    assert not Share.objects.exists()
+
+
+def test_the_shell_shares_and_stops(release, client, tmp_path):
+    out = StringIO()
+    terms = tmp_path / "terms.txt"
+    terms.write_text("Cite us.\r\n")
+    call_command(
+        "share_release", "birds-1.0.0", "--terms", str(terms), "--ask", "email", "--json", stdout=out
+    )
+    told = json.loads(out.getvalue())
+    share = Share.objects.get()
+    assert told == {"release": "birds-1.0.0", "public": True, "page": HOME, "terms": share.terms.sha256}
+    assert (share.terms.text, share.terms.asks) == ("Cite us.", ["email"])
+    call_command("share_release", release.location, "--authors", "A", stdout=StringIO())
+    assert Share.objects.get().terms == share.terms
+    text(client, HOME)
+    call_command("share_release", "birds-1.0.0", "--off", stdout=StringIO())
+    text(client, HOME, 404)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["owls-1.0.0"], "no release is called"),
+        (["birds-1.0.0", "--terms", "no such file"], "No such file"),
+        (["birds-1.0.0", "--terms", "EMPTY"], "terms are empty"),
+        (["birds-1.0.0", "--terms", "BINARY"], "no text"),
+        (["birds-1.0.0", "--ask", "age"], "cannot ask for 'age'"),
+        (["birds-1.0.0", "--off", "--ask", "name"], "--off takes no terms"),
+    ],
+)
+def test_unusable_arguments_get_one_line_and_change_nothing(release, tmp_path, arguments, words):
+    (tmp_path / "EMPTY").write_text("\n")
+    (tmp_path / "BINARY").write_bytes(b"\xff\xfe\x00")
+    places = [str(tmp_path / a) if a.isupper() else a for a in arguments]
+    with pytest.raises(CommandError, match=re.escape(words)) as caught:
+        call_command("share_release", *places)
+    assert caught.value.returncode == 2
+    assert not Share.objects.exists()
+
+
+def test_the_next_release_takes_the_terms_of_the_last(shared, world, tmp_path):
+    share_release(shared, text="Ours.", asks=["name"])
+    later = publish_release(world.dataset, "1.1.0", tmp_path / "out").release
+    assert share_release(later).terms.text == "Ours."
