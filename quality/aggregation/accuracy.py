@@ -15,7 +15,7 @@ from scipy.special import expit, logit, ndtr
 from quality.aggregation.posterior import Posterior
 from quality.aggregation.votes import Votes
 
-SPREAD = 0.8
+SPREAD = 0.9
 """Standard deviation, in log-odds, of the true accuracy about the stated one, without gold: what nine public
 crowds showed (-0.7 to 1.2, root mean square 0.64), and some more: nine are few."""
 ODDS = np.linspace(-7.0, 10.0, 1701)
