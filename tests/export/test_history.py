@@ -8,8 +8,6 @@ import pandas as pd
 import pytest
 
 from export import layout
-from export.diff import diff_releases
-from export.models import ReleaseImage
 from export.services.publish import ReleaseFailed, publish_release
 from ingest.models import DuplicateGroup, Image
 from quality.models import Reference
@@ -92,29 +90,3 @@ def test_a_test_picture_that_would_be_lost_stops_the_release(world: World, tmp_p
     with pytest.raises(ReleaseFailed, match="1 test pictures of earlier releases"):
         publish_release(world.dataset, "1.1.0", tmp_path)
     assert not list(tmp_path.glob(".birds*"))
-
-
-def test_a_diff_says_exactly_what_changed(world: World, tmp_path: Path) -> None:
-    gone, kept = labelled(world, "train"), labelled(world, "train", "owl")
-    old = publish_release(world.dataset, "1.0.0", tmp_path).folder
-    world.refer(gone, "__none__")
-    again = world.dataset.rounds.create(question="classify")
-    world.vote(kept, ["finch", "finch"], round=again)
-    added = labelled(world, "val")
-    new = publish_release(world.dataset, "1.1.0", tmp_path).folder
-    diff = diff_releases(old, new)
-    assert diff["added"] == [{"image": added.sha256, "split": "val", "category": "owl"}]
-    assert diff["removed"] == [{"image": gone.sha256, "split": "train", "category": "owl"}]
-    assert diff["relabelled"] == [
-        {
-            "image": kept.sha256,
-            "split": "train",
-            "old": "owl",
-            "new": "finch",
-            "old_votes": {"owl": 3},
-            "new_votes": {"finch": 2, "owl": 3},
-        }
-    ]
-    assert diff["moved"] == []
-    assert diff["same"] == 18
-    assert ReleaseImage.objects.filter(image=kept).count() == 2

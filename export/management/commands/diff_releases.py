@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandParser
 
-from export.diff import UnreadableRelease, as_text, diff_releases
-from export.services.find import UnknownRelease, release_folder
+from export.diff import Reasons, as_text, diff_releases
+from export.diff_page import diff_page
+from export.reader import UnreadableRelease
+from export.services.departures import Departures
+from export.services.find import UnknownRelease, find_release, release_folder
 from ingest.management.base import AssayCommand, BadInput
 
 
 class Command(AssayCommand):
     """Works on two folders, or on releases by name."""
 
-    help = "Show what changed between two releases: added, removed, relabelled, moved between splits."
+    help = "Show what changed between two releases: pictures, labels with their votes, splits, categories."
     example = """
-        manage.py diff_releases clothing-1.0.0 clothing-1.1.0
+        manage.py diff_releases clothing-1.0.0 clothing-1.1.0 --html changes.html
         manage.py diff_releases releases/clothing-1.0.0 elsewhere/clothing-1.1.0 --json
     """
 
@@ -24,12 +29,30 @@ class Command(AssayCommand):
         """See `--help`."""
         parser.add_argument("old", help="NAME-VERSION or a release folder")
         parser.add_argument("new", help="NAME-VERSION or a release folder")
+        parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with the pictures")
         self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Compare and report."""
+        page = options["html"]
+        if page is not None and not page.parent.is_dir():
+            raise BadInput(f"--html {page}: there is no folder {page.parent}")
         try:
-            diff = diff_releases(release_folder(options["old"]), release_folder(options["new"]))
+            old, new = release_folder(options["old"]), release_folder(options["new"])
+            with diff_releases(old, new, _reasons(new)) as diff:
+                if page is not None:
+                    page.write_text(diff_page(diff), "utf-8")
+                if options["json"]:
+                    diff.write_json(partial(self.stdout.write, ending=""))
+                else:
+                    self.stdout.write(as_text(diff))
         except (UnknownRelease, UnreadableRelease) as error:
             raise BadInput(str(error)) from None
-        self.report(options, diff, as_text(diff))
+
+
+def _reasons(folder: Path) -> Reasons:
+    """What the database knows, where the release is one of its own."""
+    try:
+        return Departures(find_release(str(folder)))
+    except UnknownRelease:
+        return lambda images: {}

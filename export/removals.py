@@ -1,0 +1,91 @@
+"""Why a picture of one release is not in the next: what the folders alone tell of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from export import layout
+from export.reader import ReleaseFolder
+
+WHY: dict[str, str] = {
+    "taken_down": "taken down",
+    "merged": "turned out to show the same picture as another one, which stays",
+    "other_category": "its label is none of the categories asked for",
+    "other_licence": "its licence is none of those asked for",
+    "few_votes": "fewer votes than asked for",
+    "unsure": "the consensus is less sure than asked for",
+    "surplus": "its class has as many training pictures as asked for",
+    "reference_none": "experts say that it shows none of the categories",
+    "none_of_these": "the consensus is that it shows none of the categories",
+    "no_consensus": "no vote decides on it any more",
+}
+"""Every reason that can be known for a picture's leaving, with its meaning."""
+
+
+class Removals:
+    """Why pictures of one release are not in the next one."""
+
+    def __init__(self, old: ReleaseFolder, new: ReleaseFolder) -> None:
+        self.new = new
+        self.before: dict[str, Any] = old.about.get("parameters") or {}
+        self.parameters: dict[str, Any] = new.about.get("parameters") or {}
+        self.below = _descendants(new.tree, self.parameters.get("categories") or [])
+        self.taken_down = set(self.parameters.get("taken_down") or [])
+        self._stands_for: dict[str, str] | None = None
+
+    def why(self, row: dict[str, Any]) -> dict[str, Any]:
+        """`{why}` (a key of `WHY` or None) of a row of the old manifest; `with`: the copy that stays."""
+        if row["image"] in self.taken_down:
+            return {"why": "taken_down"}
+        merged = self.stands_for.get(row["image"]) or self.stands_for.get(row["duplicate_group"])
+        if merged:
+            return {"why": "merged", "with": merged}
+        return {"why": self._filtered(row)}
+
+    def _filtered(self, row: dict[str, Any]) -> str | None:
+        """The filter of the new release that this picture, as the old one knew it, does not pass."""
+        asked = self.parameters
+        sure = row["confidence"]
+        if self.below and row["category"] is not None and row["category"] not in self.below:
+            return "other_category"
+        if asked.get("licences") and row["licence"] not in asked["licences"]:
+            return "other_licence"
+        if row["split"] == "test":
+            return None
+        if (row["votes"] or 0) < asked.get("min_votes", 0):
+            return "few_votes"
+        if sure is not None and sure < asked.get("min_confidence", 0):
+            return "unsure"
+        per_class = asked.get("per_class")
+        tighter = per_class is not None and per_class < self.before.get("per_class", per_class + 1)
+        return "surplus" if tighter and row["split"] == "train" else None
+
+    @property
+    def stands_for(self) -> dict[str, str]:
+        """Representative that is not released itself -> the picture of its group that is."""
+        if self._stands_for is None:
+            table = pq.read_table(self.new.path / layout.MANIFEST, columns=["image", "duplicate_group"])
+            odd = table.filter(pc.not_equal(table["image"], table["duplicate_group"]))
+            self._stands_for = dict(
+                zip(odd["duplicate_group"].to_pylist(), odd["image"].to_pylist(), strict=True)
+            )
+        return self._stands_for
+
+
+def _descendants(tree: Iterable[dict[str, Any]], roots: Iterable[str]) -> set[str]:
+    """The categories asked for and everything below them."""
+    children: dict[str | None, list[str]] = {}
+    for node in tree:
+        children.setdefault(node.get("parent"), []).append(node["id"])
+    found: set[str] = set()
+    waiting = list(roots)
+    while waiting:
+        key = waiting.pop()
+        if key not in found:
+            found.add(key)
+            waiting += children.get(key, [])
+    return found
