@@ -9,8 +9,9 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -18,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
@@ -27,7 +27,7 @@ from export.checks import files_in, fingerprint, sha256_of
 from export.pixels import Pixels, release_picture
 from export.sealed import answers, sealed_row
 from export.strip import Cleaned
-from export.tables import TableWriter, read_rows
+from export.tables import GROUP_ROWS, TableWriter, read_rows
 from export.workplace import Workplace
 from ingest.decode import RejectedPicture
 
@@ -114,7 +114,7 @@ def _write_picture(place: Workplace, originals: Originals, row: dict[str, Any]) 
 
     What such a run left is whole: files are renamed into place.
     """
-    clean = _picture_in(place.release, row)
+    clean = _picture_in(place.release, row) if place.resumed else None
     if clean is None:
         clean = originals(row)
         place.put(_path(row, clean.extension), clean.data)
@@ -170,23 +170,35 @@ def category_rows(tree: list[dict[str, Any]], classes: set[str]) -> list[dict[st
     return [{**c, "index": index.get(c["id"])} for c in ordered]
 
 
-def manifest_lines(manifest: Path) -> Iterator[tuple[str, str]]:
-    """(path, checksum) of every picture, from the manifest."""
-    for row in read_rows(manifest, ["path", "file_sha256"]):
-        yield row["path"], row["file_sha256"]
-
-
 def write_sums(place: Workplace) -> str:
-    """SHA256SUMS over every other file, sorted by path; returns the release's fingerprint."""
-    known = pq.read_table(place.release / layout.MANIFEST, columns=["path", "file_sha256"])
-    others = sorted(p for p in files_beside_pictures(place.release) if p != layout.SUMS)
-    extra = pa.table(
-        {"path": others, "file_sha256": [sha256_of(place.release / p) for p in others]},
-        schema=pa.schema([("path", pa.string()), ("file_sha256", pa.string())]),
-    )
-    every = pa.concat_tables([known.cast(extra.schema), extra]).sort_by("path")
-    lines = pc.binary_join_element_wise(every["file_sha256"], every["path"], "  ").to_pylist()
-    place.put(layout.SUMS, ("\n".join(lines) + "\n").encode())
+    """SHA256SUMS over every other file, sorted by path; returns the release's fingerprint.
+
+    The manifest is sorted by image, and so are the pictures of each folder in it: their lines wait in a file
+    for each folder until the folders' turn comes.
+    """
+    lines = place.spare / "sums"
+    shutil.rmtree(lines, ignore_errors=True)
+    lines.mkdir()
+    numbers: dict[str, int] = {}
+    with pq.ParquetFile(place.release / layout.MANIFEST) as table:
+        for batch in table.iter_batches(batch_size=GROUP_ROWS, columns=["path", "file_sha256"]):
+            waiting: dict[str, list[str]] = {}
+            for row in batch.to_pylist():
+                folder = row["path"].rpartition("/")[0] + "/"
+                waiting.setdefault(folder, []).append(f"{row['file_sha256']}  {row['path']}\n")
+            for folder, found in waiting.items():
+                with (lines / str(numbers.setdefault(folder, len(numbers)))).open("a") as out:
+                    out.writelines(found)
+    others = {p: sha256_of(place.release / p) for p in files_beside_pictures(place.release)}
+    target = place.spare / layout.SUMS
+    with target.open("w") as out:
+        for path in sorted({*numbers, *others} - {layout.SUMS}):
+            if path in numbers:
+                with (lines / str(numbers[path])).open() as part:
+                    shutil.copyfileobj(part, out)
+            else:
+                out.write(f"{others[path]}  {path}\n")
+    target.replace(place.release / layout.SUMS)
     return fingerprint(place.release)
 
 
@@ -198,7 +210,9 @@ def files_beside_pictures(folder: Path) -> list[str]:
 
 def remove_strangers(place: Workplace) -> None:
     """Files of an earlier run that are no longer part of the release."""
-    known = {path for path, _ in manifest_lines(place.release / layout.MANIFEST)}
+    if not place.resumed:
+        return
+    known = {row["path"] for row in read_rows(place.release / layout.MANIFEST, ["path"])}
     for path in list(files_in(place.release)):
         if path not in known and path not in layout.FILES:
             (place.release / path).unlink()

@@ -13,6 +13,8 @@ from export.sealed import is_sealed, leaks
 Fault = tuple[str, str, str]
 """(rule, path, detail)."""
 EXAMPLES = 3
+SLACK = 1e-3
+"""How far above 1 rounded probabilities may sum."""
 
 
 def table_faults(
@@ -40,15 +42,14 @@ def table_faults(
     return [
         *_manifest_faults(manifest, pictures),
         *_split_faults(manifest),
-        *_class_faults(open_rows, categories, release),
-        *_label_faults(open_rows),
-        *_reference_faults(manifest, sealed),
-        *_provenance_faults(manifest, open_rows),
+        *class_faults(open_rows, categories, release),
+        *row_faults(manifest, sealed),
+        *_test_faults(manifest),
         *(_sealed_faults(manifest, votes, posteriors, release, texts) if sealed else ()),
         *_votes_faults(manifest, votes),
         *_posterior_faults(manifest, posteriors),
-        *_release_faults(manifest, release),
-        *_croissant_faults(documents[layout.CROISSANT], release, actual),
+        *release_faults(manifest["split"].value_counts().to_dict(), release),
+        *croissant_faults(documents[layout.CROISSANT], release, actual),
     ]
 
 
@@ -67,15 +68,6 @@ def _manifest_faults(manifest: pd.DataFrame, pictures: dict[str, str]) -> Iterat
         return
     yield from _some(manifest[manifest["image"].duplicated()], "manifest", "path", "its image stands twice")
     yield from _some(manifest[manifest["path"].duplicated()], "manifest", "path", "stands twice")
-    extension = manifest["path"].str.rsplit(".", n=1).str[-1]
-    folder = manifest["category"].fillna(layout.UNLABELLED)
-    due = manifest["split"] + "/" + folder + "/" + manifest["image"] + "." + extension
-    yield from _some(
-        manifest[due != manifest["path"]],
-        "manifest",
-        "path",
-        "is not <split>/<category>/<image>.<ext> of its row",
-    )
     if not manifest["image"].is_monotonic_increasing:
         yield "manifest", layout.MANIFEST, "is not sorted by image"
     known = set(manifest["path"])
@@ -87,8 +79,32 @@ def _manifest_faults(manifest: pd.DataFrame, pictures: dict[str, str]) -> Iterat
     yield from _some(changed, "manifest", "path", "has another checksum than file_sha256")
 
 
-def _split_faults(manifest: pd.DataFrame) -> Iterator[Fault]:
+def row_faults(manifest: pd.DataFrame, sealed: bool) -> Iterator[Fault]:
+    """What is wrong with single rows of the manifest, whatever the others are."""
+    extension = manifest["path"].str.rsplit(".", n=1).str[-1]
+    folder = manifest["category"].fillna(layout.UNLABELLED)
+    due = manifest["split"] + "/" + folder + "/" + manifest["image"] + "." + extension
+    yield from _some(
+        manifest[due != manifest["path"]],
+        "manifest",
+        "path",
+        "is not <split>/<category>/<image>.<ext> of its row",
+    )
     yield from _some(manifest[~manifest["split"].isin(layout.SPLITS)], "split", "path", "is in no split")
+    # What must have a label: every picture, but for those of a sealed test split.
+    open_rows = manifest[manifest["split"] != "test"] if sealed else manifest
+    yield from _label_faults(open_rows)
+    if not sealed:
+        yield from _reference_faults(manifest)
+    yield from _provenance_faults(manifest, open_rows)
+
+
+def _test_faults(manifest: pd.DataFrame) -> Iterator[Fault]:
+    if not (manifest["split"] == "test").any():
+        yield "reference", layout.MANIFEST, "holds no test picture"
+
+
+def _split_faults(manifest: pd.DataFrame) -> Iterator[Fault]:
     grouped = manifest.dropna(subset=["duplicate_group"])
     per_group = grouped.groupby("duplicate_group")["split"].nunique()
     for group in per_group.index[per_group > 1][:EXAMPLES]:
@@ -100,7 +116,12 @@ def _split_faults(manifest: pd.DataFrame) -> Iterator[Fault]:
     )
 
 
-def _class_faults(manifest: pd.DataFrame, categories: Any, release: Any) -> Iterator[Fault]:
+def class_faults(manifest: pd.DataFrame, categories: Any, release: Any) -> Iterator[Fault]:
+    """What is wrong with the classes: their indices, and splits that lack one.
+
+    Args:
+        manifest: `split,category` of labelled pictures; each pair once is enough.
+    """
     try:
         index = {c["id"]: c["index"] for c in categories}
     except (TypeError, KeyError):
@@ -144,12 +165,8 @@ def _label_faults(manifest: pd.DataFrame) -> Iterator[Fault]:
     )
 
 
-def _reference_faults(manifest: pd.DataFrame, sealed: bool) -> Iterator[Fault]:
+def _reference_faults(manifest: pd.DataFrame) -> Iterator[Fault]:
     test = manifest[manifest["split"] == "test"]
-    if test.empty:
-        yield "reference", layout.MANIFEST, "holds no test picture"
-    if sealed:
-        return
     yield from _some(
         test[test["reference"].isna()], "reference", "path", "stands in test without a reference"
     )
@@ -168,9 +185,14 @@ def _sealed_faults(
 ) -> Iterator[Fault]:
     for path, detail in leaks(manifest, votes, posteriors, texts):
         yield "sealed", path, detail
-    told = release.get("answers")
-    if not isinstance(told, dict) or told.get("images") != int((manifest["split"] == "test").sum()):
+    if not tells_answers(release, int((manifest["split"] == "test").sum())):
         yield "sealed", layout.RELEASE, "does not say where as many answers as test pictures are"
+
+
+def tells_answers(release: Any, test: int) -> bool:
+    """Whether release.json names the answers of so many sealed pictures."""
+    told = release.get("answers")
+    return isinstance(told, dict) and told.get("images") == test and len(str(told.get("sha256"))) == 64
 
 
 def _votes_faults(manifest: pd.DataFrame, votes: pd.DataFrame) -> Iterator[Fault]:
@@ -193,11 +215,12 @@ def _posterior_faults(manifest: pd.DataFrame, posteriors: pd.DataFrame) -> Itera
     chance = posteriors["probability"]
     if chance.isna().any() or (chance < 0).any() or (chance > 1).any():
         yield "posteriors", layout.POSTERIORS, "some probabilities are none"
-    if (posteriors.groupby("image")["probability"].sum() > 1 + 1e-3).any():
+    if (posteriors.groupby("image")["probability"].sum() > 1 + SLACK).any():
         yield "posteriors", layout.POSTERIORS, "some images' probabilities sum to more than 1"
 
 
-def _release_faults(manifest: pd.DataFrame, release: Any) -> Iterator[Fault]:
+def release_faults(there: dict[Any, int], release: Any) -> Iterator[Fault]:
+    """What release.json says wrongly of a folder with so many pictures in each split."""
     wanted = ("name", "version", "parent", "parameters", "counts", "label_accuracy", "cost", "code_version")
     if not isinstance(release, dict) or any(key not in release for key in wanted):
         yield "release", layout.RELEASE, f"must have {', '.join(wanted)}"
@@ -206,13 +229,13 @@ def _release_faults(manifest: pd.DataFrame, release: Any) -> Iterator[Fault]:
         layout.parse_version(release["version"])
     except (ValueError, TypeError) as error:
         yield "release", layout.RELEASE, str(error)
-    there = manifest["split"].value_counts()
     for split in layout.SPLITS:
         if (release["counts"] or {}).get(split, 0) != int(there.get(split, 0)):
             yield "release", layout.RELEASE, f"counts {split} otherwise than the manifest"
 
 
-def _croissant_faults(croissant: Any, release: Any, actual: dict[str, str]) -> Iterator[Fault]:
+def croissant_faults(croissant: Any, release: Any, actual: dict[str, str]) -> Iterator[Fault]:
+    """What croissant.json says wrongly of the files that are there."""
     if not isinstance(croissant, dict) or croissant.get("name") != release.get("name"):
         yield "croissant", layout.CROISSANT, "does not name this dataset"
         return

@@ -14,6 +14,7 @@ A folder with the final name is therefore always finished. What a killed run lef
 from __future__ import annotations
 
 import fcntl
+import filecmp
 import os
 import shutil
 from pathlib import Path
@@ -89,8 +90,7 @@ class Workplace:
         wanted = STAMP + policy
         same = (
             self.selection.exists()
-            and self.selection.stat().st_size == self.fresh_selection.stat().st_size
-            and self.selection.read_bytes() == self.fresh_selection.read_bytes()
+            and filecmp.cmp(self.selection, self.fresh_selection, shallow=False)
             and stamp.exists()
             and stamp.read_text() == wanted
         )

@@ -191,7 +191,7 @@ def check_classes(plan: Plan, tally: Tally, due: Iterable[str], hint: str) -> No
 def _check_folder(place: Workplace) -> str:
     """The rules of verify_release over what was written; returns the fingerprint."""
     with progress(total=files_to_check(place.release), what="checking", unit="file") as bar:
-        problems = check_release(place.release, tick=bar.update)
+        problems = check_release(place.release, tick=bar.update, decode=False)
     if problems:
         first = problems[0]
         raise ReleaseFailed(
