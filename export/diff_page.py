@@ -41,6 +41,7 @@ def diff_page(diff: ReleaseDiff) -> str:
     old, new = told["old"], told["new"]
     title = f"What changed from {old['folder']} to {new['folder']}"
     names = {str(n["id"]): str(n.get("name") or n["id"]) for n in [*diff.old.tree, *diff.new.tree]}
+    names |= {layout.NONE: "none of these", layout.UNSURE: "not sure"}
 
     def called(key: str | None) -> str:
         return escape(names.get(key or "", key or "not told"))
@@ -122,7 +123,7 @@ def _relabelling(row: dict[str, Any], called: Callable[[str | None], str]) -> st
     sides = []
     for side in ("old", "new"):
         sure = row[f"{side}_confidence"]
-        votes = ", ".join(f"{n} {escape(label)}" for label, n in row[f"{side}_votes"].items()) or "no votes"
+        votes = ", ".join(f"{n} {called(label)}" for label, n in row[f"{side}_votes"].items()) or "no votes"
         sides.append(f"{'' if sure is None else f'{sure:.0%}; '}{votes}")
     return (
         f"<del>{called(row['old'])}</del> → <strong>{called(row['new'])}</strong>, {row['split']}"

@@ -34,7 +34,7 @@ _INK, _MUTED, _LINE, _PAPER = "#1a1a1a", "#5c5c5c", "#d4d4d4", "#ffffff"
 _SPLIT_COLOURS = {"train": "#2457c5", "val": "#c98a00", "test": "#1a7f4b"}
 _FONT = 'font-family="system-ui, sans-serif"'
 CAPTION = 16
-ABSENT = (layout.NONE, "__unsure__")
+ABSENT = (layout.NONE, layout.UNSURE)
 """Labels that are no category, as columns of the table of confusions."""
 
 
@@ -199,7 +199,7 @@ def confusion_chart(
     rest = {c.id: totals[c.id] - sum(matrix.get((c.id, label), 0) for label in columns) for c in told}
     if any(rest.values()):
         columns.append("other classes")
-    names = {c.id: c.short for c in told} | {"__none__": "none of these", "__unsure__": "not sure"}
+    names = {c.id: c.short for c in told} | {layout.NONE: "none of these", layout.UNSURE: "not sure"}
     cell, left, top = 34, 190, 130
     caption = "percent of the votes on pictures released as … (row) that were for … (column)"
     parts = [_text(8, 16, caption, colour=_MUTED)]

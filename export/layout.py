@@ -16,6 +16,7 @@ CODE_VERSION = "0.1.0"
 
 SPLITS = ("train", "val", "test")
 NONE = "__none__"
+UNSURE = "__unsure__"
 UNKNOWN = "unknown"
 """The licence of a picture that has none on record."""
 UNLABELLED = "unlabelled"

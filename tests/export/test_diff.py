@@ -301,7 +301,7 @@ def test_the_page_shows_the_pictures_and_stands_alone(world: World, tmp_path: Pa
     assert text.count('src="data:image/jpeg;base64,') == 2 + text.count("less sure than asked for")
     assert "http" not in text
     assert "min confidence" in text
-    assert "before: 100%; 3 owl" in text
+    assert "before: 100%; 3 &lt;Owl&gt; &amp; co" in text
     with diff_releases(old, old) as nothing:
         assert "No picture changed." in diff_page(nothing)
     with pytest.raises(BadInput):
