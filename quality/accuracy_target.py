@@ -95,5 +95,8 @@ def _worth_most(
 
 def _codes(label: np.ndarray) -> np.ndarray:
     """int64[n]: each label as a number; whatever is no label is one of them."""
-    names = np.array([str(name) for name in np.asarray(label, object)], dtype=object)
+    label = np.asarray(label)
+    if label.dtype.kind in "iu":
+        return np.unique(label, return_inverse=True)[1]
+    names = np.array([str(name) for name in label.astype(object)], dtype=object)
     return np.unique(names, return_inverse=True)[1]

@@ -55,6 +55,64 @@ class Margin(NamedTuple):
     now: np.ndarray
 
 
+class Fell(NamedTuple):
+    """What votes were for, bool[n] each, and by how much (`gap`) the log-odds of the leader rose."""
+
+    for_first: np.ndarray
+    for_second: np.ndarray
+    gap: Floats
+
+
+@dataclass
+class Urns:
+    """What the urns of n tasks hold, float64[n] each: for the leader and its rival if the leader is true
+    (`own`, `other`) or if the rival is (`tempted`, `rival`; see `gain.Lead`), and for all labels (`room`).
+    """
+
+    own: Floats
+    other: Floats
+    tempted: Floats
+    rival: Floats
+    room: Floats
+
+    @classmethod
+    def of(cls, lead: Lead, room: Floats) -> Urns:
+        """As they are now."""
+        return cls(lead.own, lead.other, lead.tempted, lead.rival, room)
+
+    def part(self, rows: np.ndarray) -> Urns:
+        """Copies of some of them."""
+        return Urns(self.own[rows], self.other[rows], self.tempted[rows], self.rival[rows], self.room[rows])
+
+    def put(self, rows: np.ndarray, new: Urns) -> None:
+        """Replace some of them."""
+        for name, column in vars(new).items():
+            getattr(self, name)[rows] = column
+
+    def vote(self, rng: np.random.Generator, truth: np.ndarray, look: Floats, n_labels: int) -> Fell:
+        """Draw one vote for each and put it in.
+
+        Args:
+            truth: bool[n], whether the leader is true. look: how likely each voter looks.
+        """
+        own, other, tempted, rival = self.own, self.other, self.tempted, self.rival
+        # What the two labels hold together may be more than all there is: they were reckoned apart.
+        if_first, if_second = np.maximum(self.room, own + other), np.maximum(self.room, tempted + rival)
+        chance = np.where(truth, own / if_first, tempted / if_second)
+        either = np.where(truth, (own + other) / if_first, (tempted + rival) / if_second)
+        luck, habit = rng.random(len(look)), rng.random(len(look)) * n_labels
+        looked = rng.random(len(look)) < look
+        for_first = np.where(looked, luck < chance, habit < 1)
+        for_second = np.where(looked, (luck >= chance) & (luck < either), (habit >= 1) & (habit < 2))
+        gap = np.where(for_first, _rising(own, look) - _rising(tempted, look), 0.0)
+        gap += np.where(for_second, _rising(other, look) - _rising(rival, look), 0.0)
+        to_first, to_second = np.where(for_first, look, 0.0), np.where(for_second, look, 0.0)
+        self.own, self.tempted = own + to_first, tempted + to_first
+        self.other, self.rival = other + to_second, rival + to_second
+        self.room = self.room + look
+        return Fell(for_first, for_second, gap)
+
+
 def forecast(
     lead: Lead,
     given: np.ndarray,
@@ -168,7 +226,7 @@ class _Play:
         draws, lead, n = len(self.crowds), self.lead, len(self.given)
         task: np.ndarray = np.tile(np.arange(n), draws)
         play: np.ndarray = np.repeat(np.arange(draws), n)
-        held = [column[task] for column in (lead.own, lead.other, lead.tempted, lead.rival, self.room)]
+        urns = Urns.of(lead, self.room).part(task)
         odds = np.log(np.maximum(lead.first, 1e-12) / np.maximum(lead.second, 1e-12))[task]
         truth: np.ndarray = rng.random(len(task)) < lead.first[task]
         votes: np.ndarray = self.given[task]
@@ -180,45 +238,18 @@ class _Play:
             if not len(keep):
                 break
             task, play, odds, ahead, truth, votes = (x[keep] for x in (task, play, odds, ahead, truth, votes))
-            held = [x[keep] for x in held]
+            urns = urns.part(keep)
             spent += np.bincount(play, minlength=draws)
             votes = votes + 1
-            gap, side = self._vote(rng, play, truth, held)
-            odds, ahead = odds + gap, ahead + side
+            look = self.crowds[play, rng.integers(0, self.crowds.shape[1], len(play))]
+            fell = urns.vote(rng, truth, look, self.n_labels)
+            odds, ahead = odds + fell.gap, ahead + (fell.for_first.astype(float) - fell.for_second)
         return spent
 
     def _sure(self, task: np.ndarray, odds: Floats, ahead: Floats) -> np.ndarray:
         if self.margin is not None:
             return np.abs(ahead) >= self.margin.wanted[task]
         return 1 / (1 + np.exp(-np.abs(odds))) >= self.wanted[task] - 1e-9
-
-    def _vote(
-        self, rng: np.random.Generator, play: np.ndarray, truth: np.ndarray, held: list[Floats]
-    ) -> tuple[Floats, Floats]:
-        """Draw one vote of each row, put it into the urns; what it adds to the odds, and to the lead."""
-        own, other, tempted, rival, room = held
-        look = self.crowds[play, rng.integers(0, self.crowds.shape[1], len(play))]
-        # What the two labels hold together may be more than all there is: they were reckoned apart.
-        chance = np.where(
-            truth, own / np.maximum(room, own + other), tempted / np.maximum(room, tempted + rival)
-        )
-        either = np.where(
-            truth,
-            (own + other) / np.maximum(room, own + other),
-            (tempted + rival) / np.maximum(room, tempted + rival),
-        )
-        luck, habit = rng.random(len(play)), rng.random(len(play)) * self.n_labels
-        looked = rng.random(len(play)) < look
-        for_first = np.where(looked, luck < chance, habit < 1)
-        for_second = np.where(looked, (luck >= chance) & (luck < either), (habit >= 1) & (habit < 2))
-        gap = np.where(for_first, _rising(own, look) - _rising(tempted, look), 0.0)
-        gap += np.where(for_second, _rising(other, look) - _rising(rival, look), 0.0)
-        for urn in (own, tempted):
-            urn += np.where(for_first, look, 0.0)
-        for urn in (other, rival):
-            urn += np.where(for_second, look, 0.0)
-        room += look
-        return gap, for_first.astype(float) - for_second
 
 
 def _rising(x: Floats, n: Floats) -> Floats:

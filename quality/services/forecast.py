@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from annotation_site.models import Round
-from quality.forecast import Margin, forecast, room_of
+from quality.accuracy_forecast import Standing, forecast_accuracy, rival_of
+from quality.forecast import Forecast, Margin, forecast, room_of
 from quality.models import QCPass
 from quality.services.settling import Judged, Wish
 from quality.stopping import ASK_AGAIN, Decision
@@ -23,23 +24,36 @@ def forecast_of(
 ) -> dict[str, int] | None:
     """`votes`, `lo`, `hi` (90% interval) still to come, `tasks` that wait for them, `given` so far.
 
-    None where none can be made: for a closed round, before the preset's sample is there, and where a whole
-    category stops at once (`--expected-accuracy`).
+    None where none can be made: for a closed round, and before the preset's sample is there.
     """
     wish = Wish.of(round)
-    if round.state == Round.State.CLOSED or wish.expected_accuracy is not None:
-        return None
-    if wish.preset and judged.margin is None:
+    if round.state == Round.State.CLOSED or (wish.preset and judged.margin is None):
         return None
     is_open = plain & (decision.state == ASK_AGAIN)
-    voted = judged.voted
     most = judged.most
     if judged.available is not None:
         most = np.minimum(most, judged.given + np.maximum(judged.available, 0))
     new = is_open & (judged.given == 0)
     sure_to_come = new & (judged.least >= most)  # audited ones get all their votes
-    margin = judged.margin
-    found = forecast(
+    fresh = int((new & ~sure_to_come).sum())
+    if wish.expected_accuracy is None:
+        found = _by_task(judged, most, is_open, fresh, n_labels)
+    else:
+        found = _by_category(judged, most, is_open, fresh, n_labels, plain, wish.least_gain)
+    certain = int(most[sure_to_come].sum())
+    return {
+        "votes": _whole(found.votes) + certain,
+        "lo": _whole(found.lo) + certain,
+        "hi": _whole(found.hi) + certain,
+        "tasks": int(is_open.sum()),
+        "given": int(judged.given[plain].sum()),
+    }
+
+
+def _by_task(judged: Judged, most: np.ndarray, is_open: np.ndarray, fresh: int, n_labels: int) -> Forecast:
+    """Where each task settles by itself."""
+    voted, margin = judged.voted, judged.margin
+    return forecast(
         judged.ahead.lead,
         judged.given[voted],
         judged.least[voted],
@@ -49,17 +63,34 @@ def forecast_of(
         n_labels,
         room_of(judged.ahead.risk),
         is_open=is_open[voted],
-        fresh=int((new & ~sure_to_come).sum()),
+        fresh=fresh,
         margin=None if margin is None else Margin(margin.wanted[voted], margin.now[voted]),
     )
-    certain = int(most[sure_to_come].sum())
-    return {
-        "votes": _whole(found.votes) + certain,
-        "lo": _whole(found.lo) + certain,
-        "hi": _whole(found.hi) + certain,
-        "tasks": int(is_open.sum()),
-        "given": int(judged.given[plain].sum()),
-    }
+
+
+def _by_category(
+    judged: Judged, most: np.ndarray, is_open: np.ndarray, fresh: int, n_labels: int, plain: np.ndarray,
+    least_gain: float,
+) -> Forecast:  # fmt: skip
+    """Where a whole category stops at once. What is stated is the mean of two confidences (`gain.stated`)."""
+    voted, ahead = judged.voted, judged.ahead
+    category = np.unique(judged.label[voted].astype(str), return_inverse=True)[1]
+    standing = Standing(
+        lead=ahead.lead,
+        rival=rival_of(ahead.risk, ahead.lead),
+        room=room_of(ahead.risk),
+        said=np.clip(2.0 * judged.confidence[voted] - ahead.confidence, 0.0, 1.0),
+        category=category,
+        given=judged.given[voted],
+        least=judged.least[voted],
+        most=most[voted],
+        target=judged.wanted[voted],
+        closed=~plain[voted],
+    )
+    return forecast_accuracy(
+        standing, ahead.risk.weight, n_labels, fresh=fresh, open_tasks=int(is_open.sum()),
+        least_gain=least_gain,
+    )  # fmt: skip
 
 
 def _whole(votes: float) -> int:

@@ -155,8 +155,12 @@ def test_an_expected_accuracy_stops_a_category_as_a_whole():
         crowd(round, says)
     assert 0 < aggregate_round(each).asked_again < 12  # pictures on which the two differ
     made = aggregate_round(mean)
-    assert (made.settled, made.votes_asked, made.forecast) == (24, 0, None)
-    assert aggregate_round(never).settled == 0
+    assert (made.settled, made.votes_asked) == (24, 0)
+    assert (made.forecast["votes"], made.forecast["tasks"]) == (0, 0)
+    made = aggregate_round(never)
+    assert made.settled == 0
+    assert made.forecast["tasks"] == 24
+    assert 24 < made.forecast["lo"] <= made.forecast["votes"] <= made.forecast["hi"] <= 24 * 4
 
 
 # --- prices and budgets -------------------------------------------------------------------------------
