@@ -20,24 +20,30 @@ GUESSES = [f"category{n}" for n in range(1, 6)]
 
 
 def score(answers: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, Any]:
-    """`{images, missing, unknown, top1_error, top5_error, per_category}`; errors are fractions, 0 to 1.
+    """`{images, missing, unknown, unknown_categories, top1_error, top5_error, per_category}`.
+
+    Errors are fractions of the answers' images, 0 to 1. `missing`: images without a guess, which are wrong.
+    `unknown`: predictions for images that are not asked for, which count for nothing. `unknown_categories`:
+    guessed names that no answer has.
 
     Args:
         answers: columns `image`, `category`.
-        predictions: `image`, `category1` and as many of `category2` … `category5` as there are.
+        predictions: `image`, `category1` and as many of `category2` … `category5` as there are; an empty
+            cell is no guess.
 
     Raises:
-        BadTable: no answers, or an image that stands twice in a table.
+        BadTable: no answers, an answer or an image without a name, an image that stands twice in a table.
     """
-    for name, table in (("answers", answers), ("predictions", predictions)):
-        twice = table.loc[table["image"].duplicated(), "image"]
-        if len(twice):
-            raise BadTable(f"the {name} have {twice.iloc[0]} twice; one row an image")
+    answers, predictions = _checked(answers, "answers"), _checked(predictions, "predictions")
     if answers.empty:
         raise BadTable("the answers hold no row")
+    empty = answers.index[answers["category"] == ""]
+    if len(empty):
+        raise BadTable(f"the answers give no category to {answers.loc[empty[0], 'image']}")
     columns = [c for c in GUESSES if c in predictions.columns]
     merged = answers[["image", "category"]].merge(predictions[["image", *columns]], on="image", how="left")
-    hits = pd.DataFrame({c: merged[c] == merged["category"] for c in columns})
+    guesses = merged[columns].fillna("")
+    hits = guesses.eq(merged["category"], axis=0)
     merged["top1"], merged["top5"] = ~hits["category1"], ~hits.any(axis=1)
     per_category = {
         str(category): {
@@ -49,12 +55,42 @@ def score(answers: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, Any]:
     }
     return {
         "images": len(merged),
-        "missing": int(merged["category1"].isna().sum()),
+        "missing": int((guesses == "").all(axis=1).sum()),
         "unknown": int((~predictions["image"].isin(answers["image"])).sum()),
+        "unknown_categories": len(set(guesses.to_numpy().ravel()) - {"", *answers["category"]}),
         "top1_error": round(float(merged["top1"].mean()), 6),
         "top5_error": round(float(merged["top5"].mean()), 6),
         "per_category": per_category,
     }
+
+
+def _checked(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Every cell as text without spaces around it; one row an image."""
+    table = table.fillna("").astype(str).apply(lambda column: column.str.strip())
+    nameless = table.index[table["image"] == ""]
+    if len(nameless):
+        raise BadTable(f"the {name} have a row without an image: row {int(nameless[0]) + 2}")
+    twice = table.loc[table["image"].duplicated(), "image"]
+    if len(twice):
+        raise BadTable(f"the {name} have {twice.iloc[0]} twice; one row an image")
+    return table
+
+
+def warnings_of(figures: dict[str, Any]) -> list[str]:
+    """What looks like a mistake in the predictions; one line each."""
+    found = []
+    if figures["missing"] == figures["images"]:
+        found.append("no image of the answers has a prediction: do both name images by their SHA-256?")
+    elif figures["missing"]:
+        found.append(f"{figures['missing']} images have no prediction and count as wrong")
+    if figures["unknown"]:
+        found.append(f"{figures['unknown']} predictions are for images that are not asked for")
+    if figures["unknown_categories"]:
+        found.append(
+            f"{figures['unknown_categories']} guessed categories stand in no answer: they must be category "
+            "ids, not class indices or names"
+        )
+    return found
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -76,6 +112,8 @@ def main(argv: list[str] | None = None) -> int:
     except BadTable as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    for warning in warnings_of(figures):
+        print(f"warning: {warning}", file=sys.stderr)
     if options.json:
         print(json.dumps(figures, ensure_ascii=False))
     else:

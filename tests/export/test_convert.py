@@ -19,6 +19,7 @@ from PIL import Image
 from export import convert as convert_module
 from export import layout
 from export.convert import ConversionFailed, ConversionRefused, convert, main
+from export.services.plan import Wishes
 from export.services.publish import publish_release
 from tests.export.world import World, bytes_of
 
@@ -34,24 +35,8 @@ def folder(world: World, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def sealed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The release with its test labels taken away, as `--sealed` leaves it."""
-    rows = pd.read_parquet(folder / layout.MANIFEST)
-    test = rows[rows["split"] == "test"]
-    (folder / "test" / "unlabelled").mkdir()
-    for path in test["path"]:
-        (folder / path).rename(folder / "test" / "unlabelled" / Path(path).name)
-    hidden = ["category", "confidence", "reference", "source_url", "page_url"]
-    rows.loc[test.index, hidden] = None
-    rows.loc[test.index, "path"] = test["path"].str.replace("/(finch|owl)/", "/unlabelled/", regex=True)
-    rows.to_parquet(folder / layout.MANIFEST)
-    about = json.loads((folder / layout.RELEASE).read_text())
-    about["parameters"]["sealed"] = True
-    (folder / layout.RELEASE).write_text(json.dumps(about))
-    soft = pd.read_parquet(folder / layout.POSTERIORS)
-    soft[~soft["image"].isin(test["image"])].to_parquet(folder / layout.POSTERIORS)
-    monkeypatch.setattr(convert_module, "verify", lambda folder: [])
-    return folder
+def sealed(world: World, tmp_path: Path) -> Path:
+    return publish_release(world.dataset, "1.0.0", tmp_path / "releases", Wishes(sealed=True)).folder
 
 
 def manifest(folder: Path) -> pd.DataFrame:
