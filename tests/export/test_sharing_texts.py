@@ -48,6 +48,7 @@ def test_links_lead_to_the_web_only_and_figures_where_the_page_says():
     assert '<a href="https://e.org/?x=1&amp;y=2" rel="nofollow noopener">a</a>' in html
     assert '<img src="/f" alt="c" loading="lazy">' in html
     assert "secret" not in html
+    assert 'alt="&quot; onerror=&quot;x"' in render('x ![" onerror="x](f.svg)', lambda path: "/f")
     assert html.count("<a ") == 1
 
 
