@@ -22,7 +22,7 @@ from quality.models import Consensus, QCPass, WorkerSkill
 from quality.services.adjudication import decisions, with_decisions
 from quality.services.forecast import forecast_of, priced, vote_price
 from quality.services.known import settled_references
-from quality.services.settling import Judged, Wish, judge, numbers_of
+from quality.services.settling import Judged, Wish, judge, numbers_of, with_decided
 from quality.services.stored import (
     ABSTAIN,
     CHUNK,
@@ -120,11 +120,12 @@ def aggregate_round(
     decided = decisions(round)
     counts = dict(zip(tasks["id"].tolist(), given.tolist(), strict=True)) if decided else {}
     answers = with_decisions(Answers.of(result, votes), decided, counts)
-    judged = judge(round, tasks, votes, result, given)
+    by_expert = numbers_of(tasks, decided)
+    judged = with_decided(judge(round, tasks, votes, result, given), by_expert)
     write_consensus(round, answers)
     write_skills(round, result)
-    decision = judged.decision(Wish.of(round))
-    plain = ~tasks["gold"] & (tasks["state"] != Task.State.WITHDRAWN) & ~numbers_of(tasks, decided)
+    plain = ~tasks["gold"] & (tasks["state"] != Task.State.WITHDRAWN) & ~by_expert
+    decision = judged.decision(Wish.of(round), plain)
     asked = _act(round, tasks, judged, decision, plain, decided, budget)
     confidence = answers.table["confidence"]
     return _record(

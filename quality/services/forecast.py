@@ -79,7 +79,7 @@ def _by_category(
         lead=ahead.lead,
         rival=rival_of(ahead.risk, ahead.lead),
         room=room_of(ahead.risk),
-        said=np.clip(2.0 * judged.confidence[voted] - ahead.confidence, 0.0, 1.0),
+        said=2.0 * judged.confidence[voted] - ahead.confidence,
         category=category,
         given=judged.given[voted],
         least=judged.least[voted],

@@ -28,7 +28,7 @@ from quality.gain import Outlook, outlook, stated
 from quality.presets import IMAGENET, SAMPLE_VOTES, VotesNeeded, votes_needed
 from quality.services.issues import votes_requested
 from quality.services.stored import ABSTAIN, category_keys
-from quality.stopping import Decision, decide, wanted_of
+from quality.stopping import ASK_AGAIN, Decision, decide, wanted_of
 
 SAMPLE_DONE = 0.9
 """Share of the first sample that must have its votes before the others are judged by it."""
@@ -109,15 +109,25 @@ class Judged:
     ahead: Outlook
     margin: Margin | None = None
 
-    def decision(self, wish: Wish) -> Decision:
-        """The rule's word on every task."""
+    def decision(self, wish: Wish, asked: np.ndarray) -> Decision:
+        """The rule's word on every task; `asked`: bool[n], tasks that may be asked about at all.
+
+        Where a category stops as a whole the others count in its mean, and no vote is set aside for them.
+        """
         limits = (self.least, self.most)
         more: dict[str, Any] = {
             "available": self.available, "gain": self.gain, "least_gain": wish.least_gain,
         }  # fmt: skip
         if wish.expected_accuracy is None:
             return decide(self.confidence, self.given, *limits, self.wanted, self.step, **more)
-        return reach(self.label, self.confidence, self.given, self.wanted, *limits, **more)
+        told = reach(self.label, self.confidence, self.given, self.wanted, *limits, closed=~asked, **more)
+        sure = np.nan_to_num(self.confidence, nan=0.0) >= self.wanted
+        return Decision(np.where(asked | sure, told.state, ASK_AGAIN), told.ask)
+
+
+def with_decided(judged: Judged, decided: np.ndarray) -> Judged:
+    """What experts decided (bool[n]) is certain, whatever its votes say."""
+    return replace(judged, confidence=np.where(decided, 1.0, judged.confidence))
 
 
 def judge(round: Round, tasks: np.ndarray, votes: pd.DataFrame, result: Result, given: np.ndarray) -> Judged:

@@ -163,6 +163,25 @@ def test_an_expected_accuracy_stops_a_category_as_a_whole():
     assert 24 < made.forecast["lo"] <= made.forecast["votes"] <= made.forecast["hi"] <= 24 * 4
 
 
+def test_what_is_never_asked_again_does_not_stand_in_the_way_of_what_may_be():
+    """The rule's "votes that save most" would be those on what experts decided, and no vote is asked there."""
+    dataset = make_dataset(24)
+    round = opened(dataset, wish=Wish(expected_accuracy=0.9))
+    crowd(round, [always_right, right_with(0.7, 1)])
+    aggregate_round(round)
+    split = [task for task in round.tasks.order_by("pk") if len({v.label for v in task.vote_set.all()}) > 1]
+    assert len(split) > 4
+    for task in split[:-2]:
+        adjudicate(task, truth_of(task.image), "eve")
+    for _ in range(12):
+        made = aggregate_round(round)
+        if not round.tasks.exclude(state=Task.State.SETTLED).exists():
+            break
+        assert round.tasks.filter(claimable=True).exists()
+        crowd(round, [always_right])
+    assert (made.settled, made.forecast["tasks"]) == (24, 0)
+
+
 # --- prices and budgets -------------------------------------------------------------------------------
 
 
