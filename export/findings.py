@@ -25,16 +25,6 @@ class Findings:
         """What release.json holds of it."""
         return {"leakage": self.leakage.counts(), "stratification": self.stratification}
 
-    def warnings(self) -> list[str]:
-        """What the curator should know; one line each."""
-        found = self.leakage
-        if not found.copies:
-            return []
-        return [
-            f"{found.copies} pairs of pictures in different splits show the same picture (python -m "
-            "export.leakage names them): run manage.py dedup and publish again"
-        ]
-
 
 def examine(folder: Path, categories: Mapping[str, Mapping[str, int]]) -> Findings:
     """Measure a folder whose tables and pictures are written.

@@ -125,6 +125,16 @@ def measure(
     return found
 
 
+def warnings_of(counts: dict[str, Any]) -> list[str]:
+    """What a curator should know of `Leakage.counts`; one line each."""
+    if not counts["copies"]:
+        return []
+    return [
+        f"{counts['copies']} pairs of pictures in different splits show the same picture (python -m "
+        "export.leakage names them): run manage.py dedup, and publish a new version"
+    ]
+
+
 Hashes = tuple[np.ndarray, np.ndarray]
 """uint64[n], each once, and int64[n]: how often it is there."""
 

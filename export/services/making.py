@@ -24,7 +24,7 @@ from typing import Any
 
 from django.db import transaction
 
-from export import layout
+from export import layout, leakage
 from export.build import Originals, UnreadablePicture, remove_strangers, write_pictures
 from export.checks import check_release, files_to_check, fingerprint
 from export.models import Release, ReleaseImage
@@ -147,6 +147,7 @@ def _warnings(plan: Plan, tally: Tally, document: dict[str, Any]) -> list[str]:
     if plan.sealed:
         shown = [str(r) for r in plan.earlier if not r.sealed]
         found += [f"{shown[-1]} shows the labels of test pictures already"] if shown else []
+    found += leakage.warnings_of(document["counts"]["leakage"])
     if document["label_accuracy"] is None:
         found.append("label accuracy is unknown: no picture has both votes and a settled reference")
     return found

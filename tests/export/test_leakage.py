@@ -109,7 +109,9 @@ def test_a_copy_that_slipped_through_fails_the_check(
         world.vote(image, ["owl"] * 3)
         if split == "test":
             world.refer(image, "owl")
-    folder = publish_release(world.dataset, "1.0.0", tmp_path).folder
+    made = publish_release(world.dataset, "1.0.0", tmp_path)
+    assert any("1 pairs of pictures in different splits" in warning for warning in made.warnings)
+    folder = made.folder
     assert main([str(folder), "--json"]) == 1
     told = capsys.readouterr()
     assert json.loads(told.out)["copies"] == 1
