@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from django.core.signals import request_finished
 from django.test import Client
 
 from annotation_site.models import Membership, User
@@ -251,6 +252,8 @@ def test_a_lost_or_damaged_folder_is_said_and_not_sent(release, link, client):
 
 
 def test_few_archives_at_a_time_and_every_place_comes_back(release, link, client, monkeypatch):
+    # The end of a response ends the database connection too, which the test still needs.
+    monkeypatch.setattr(request_finished, "send", lambda **told: None)
     address = f"{link}birds-1.0.0.tar"
     running = [client.get(address) for _ in range(download.AT_ONCE)]
     refused = client.get(address)
