@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -140,11 +141,11 @@ Hashes = tuple[np.ndarray, np.ndarray]
 
 
 def _hashes(rows: Iterable[Row]) -> dict[str, Hashes]:
-    held: dict[str, list[int]] = {}
+    held: dict[str, array[int]] = {}
     for row in rows:
-        held.setdefault(row.split, []).append(row.phash)
+        held.setdefault(row.split, array("Q")).append(row.phash)
     return {
-        split: np.unique(np.asarray(values, dtype=np.uint64), return_counts=True)
+        split: np.unique(np.frombuffer(values, dtype=np.uint64), return_counts=True)
         for split, values in held.items()
     }
 

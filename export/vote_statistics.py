@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -107,7 +106,7 @@ class _Categories:
 
 
 class _Counter:
-    """Adds up batches of votes."""
+    """Adds up batches of votes: keeps a count of each (task, label) that got any, and nothing of a vote."""
 
     def __init__(self, categories: _Categories) -> None:
         self.categories = categories
@@ -115,8 +114,7 @@ class _Counter:
         self._label_codes: dict[str, int] = {}
         self._tasks = 0
         self._last: tuple[Any, ...] | None = None
-        self._task: list[np.ndarray] = []
-        self._label: list[np.ndarray] = []
+        self._cells: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self._verify: list[np.ndarray] = []
         self._matrix: Counter[tuple[int, int]] = Counter()
         self._workers: dict[str, set[str]] = {}
@@ -125,57 +123,56 @@ class _Counter:
 
     def add(self, batch: pa.RecordBatch) -> None:
         """A batch of rows, in the order of the file."""
-        images = _images(batch.column("image"))
-        if not len(images):
+        if not batch.num_rows:
             return
-        asked = batch.column("proposed") if "proposed" in batch.schema.names else pa.nulls(len(images))
-        verify = pc.is_valid(asked).to_numpy(zero_copy_only=False)
+        images, rounds = _Coded(batch.column("image")), _Coded(batch.column("round"))
+        named = "proposed" in batch.schema.names
+        asked = _Coded(batch.column("proposed") if named else pa.nulls(batch.num_rows, pa.string()))
         label = _coded(batch.column("label"), self._label_codes, self.labels)
-        self._count_tasks(images, batch.column("round").to_pylist(), asked.to_pylist())
-        self._label.append(label.astype(np.int32))
-        self._verify.append(verify)
-        self._count_matrix(images[~verify], label[~verify])
-        self._count_rounds(batch)
+        task = self._number_tasks(images, rounds, asked)
+        (tasks, labels), counts = _cells(task, label)
+        self._cells.append((tasks.astype(np.int32), labels.astype(np.int32), counts.astype(np.int32)))
+        classify = asked.codes < 0
+        category = self.categories.of(np.asarray(images.names, dtype="S64"))[images.codes]
+        self._count_matrix(category[classify], label[classify])
+        self._count_rounds(rounds, _Coded(batch.column("worker")), batch.column("seconds"))
 
-    def _count_tasks(self, images: np.ndarray, rounds: list[Any], asked: list[Any]) -> None:
+    def _number_tasks(self, images: _Coded, rounds: _Coded, asked: _Coded) -> np.ndarray:
         """A task is a picture in a round, in a verify round with what was asked; votes stand by task."""
-        keys = list(zip(images.tolist(), rounds, asked, strict=True))
-        fresh = [a != b for a, b in zip([self._last, *keys[:-1]], keys, strict=True)]
-        self._task.append((np.cumsum(fresh) + self._tasks - 1).astype(np.int64))
-        self._tasks += sum(fresh)
-        self._last = keys[-1]
+        keys = np.stack([images.codes, rounds.codes, asked.codes])
+        fresh = np.concatenate([[False], (keys[:, 1:] != keys[:, :-1]).any(axis=0)])
+        fresh[0] = self._last != (images.at(0), rounds.at(0), asked.at(0))
+        self._last = (images.at(-1), rounds.at(-1), asked.at(-1))
+        task = np.cumsum(fresh) + self._tasks - 1
+        self._tasks += int(fresh.sum())
+        self._verify.append(asked.codes[fresh] >= 0)
+        return task
 
-    def _count_matrix(self, images: np.ndarray, label: np.ndarray) -> None:
-        category = self.categories.of(images)
+    def _count_matrix(self, category: np.ndarray, label: np.ndarray) -> None:
         known = category >= 0
-        cells, counts = np.unique(np.stack([category[known], label[known]]), axis=1, return_counts=True)
-        for row, column, n in zip(*cells.tolist(), counts.tolist(), strict=True):
+        (rows, columns), counts = _cells(category[known], label[known])
+        for row, column, n in zip(rows.tolist(), columns.tolist(), counts.tolist(), strict=True):
             self._matrix[row, column] += n
 
-    def _count_rounds(self, batch: pa.RecordBatch) -> None:
-        rounds = np.asarray(batch.column("round").to_pylist(), dtype=object)
-        workers = np.asarray(batch.column("worker").to_pylist(), dtype=object)
-        seconds = batch.column("seconds").to_numpy(zero_copy_only=False).astype(np.float32)
-        for name in sorted(set(rounds)):
-            inside = rounds == name
+    def _count_rounds(self, rounds: _Coded, workers: _Coded, column: pa.Array) -> None:
+        seconds = column.to_numpy(zero_copy_only=False).astype(np.float32)
+        for code, name in enumerate(rounds.names):
+            inside = rounds.codes == code
             self._votes[name] += int(inside.sum())
-            self._workers.setdefault(name, set()).update(workers[inside])
+            there = np.unique(workers.codes[inside])
+            self._workers.setdefault(name, set()).update(workers.names[place] for place in there)
             self._seconds.setdefault(name, []).append(seconds[inside & ~np.isnan(seconds)])
 
     def result(self) -> VoteStatistics:
         """The figures."""
-        if not self._task:
+        if not self._cells:
             return VoteStatistics()
-        task, label = np.concatenate(self._task), np.concatenate(self._label)
         verify = np.concatenate(self._verify)
-        told = {
-            "classify": self._ballots(task[~verify], label[~verify]),
-            "verify": self._ballots(task[verify], label[verify]),
-        }
+        told = {"classify": self._ballots(~verify), "verify": self._ballots(verify)}
         names = self.categories.names
         matrix = {(names[row], self.labels[column]): n for (row, column), n in self._matrix.items()}
         return VoteStatistics(
-            votes=len(task),
+            votes=self._votes.total(),
             workers=len(set().union(*self._workers.values())),
             rounds={name: self._round(name) for name in sorted(self._votes, key=lambda r: (len(r), r))},
             agreement={question: _agreement(held) for question, held in told.items() if len(held.tasks)},
@@ -188,26 +185,49 @@ class _Counter:
 
     def _round(self, name: str) -> RoundVotes:
         taken = np.concatenate(self._seconds[name])
-        seconds = round(float(median(taken)), 2) if len(taken) else None
+        seconds = round(float(np.median(taken)), 2) if len(taken) else None
         return RoundVotes(self._votes[name], len(self._workers[name]), seconds)
 
-    def _ballots(self, task: np.ndarray, label: np.ndarray) -> Ballots:
-        """As `quality.agreement.ballots`; tasks are numbers."""
+    def _ballots(self, wanted: np.ndarray) -> Ballots:
+        """As `quality.agreement.ballots`, of the tasks that are wanted (bool[tasks]); tasks are numbers."""
         order = np.argsort(np.asarray(self.labels, dtype=object))
-        rank = np.empty(len(order), np.int64)
+        rank = np.empty(len(order), np.int32)
         rank[order] = np.arange(len(order))
-        evidence = ~np.isin(label, [self._label_codes[name] for name in ABSTAIN if name in self._label_codes])
-        task, label = task[evidence], rank[label[evidence]]
-        per_task = np.bincount(task, minlength=self._tasks)
-        kept = per_task > 1
-        place = np.cumsum(kept) - 1
-        inside = kept[task]
-        shape = (int(kept.sum()), len(self.labels))
-        times = sparse.coo_matrix(
-            (np.ones(int(inside.sum())), (place[task[inside]], label[inside])), shape=shape
-        ).tocsr()
-        times.sum_duplicates()
-        return Ballots(times, np.flatnonzero(kept), np.asarray(self.labels, dtype=object)[order])
+        abstains = [self._label_codes[name] for name in ABSTAIN if name in self._label_codes]
+        held = []
+        for task, label, counts in self._cells:
+            kept = wanted[task] & ~np.isin(label, abstains)
+            held.append((task[kept], rank[label[kept]], counts[kept]))
+        task, label, counts = (np.concatenate(parts) for parts in zip(*held, strict=True))
+        per_task = np.bincount(task, weights=counts, minlength=self._tasks)
+        met = per_task > 1
+        inside = met[task]
+        place = (np.cumsum(met) - 1).astype(np.int32)
+        cells = (counts[inside].astype(float), (place[task[inside]], label[inside]))
+        times = sparse.coo_matrix(cells, shape=(int(met.sum()), len(self.labels))).tocsr()
+        times.sum_duplicates()  # a task may go on in the next batch
+        return Ballots(times, np.flatnonzero(met), np.asarray(self.labels, dtype=object)[order])
+
+
+def _cells(rows: np.ndarray, columns: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """The pairs of codes that are there, each once and sorted, and how often."""
+    width = int(columns.max()) + 1 if len(columns) else 1
+    keys, counts = np.unique(rows.astype(np.int64) * width + columns, return_counts=True)
+    return (keys // width, keys % width), counts
+
+
+class _Coded:
+    """A column of texts as codes: `names[codes[i]]` is row i, code -1 a null."""
+
+    def __init__(self, column: pa.Array) -> None:
+        coded = pc.dictionary_encode(column)
+        self.names: list[str] = coded.dictionary.to_pylist()
+        self.codes: np.ndarray = pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False)
+
+    def at(self, row: int) -> str | None:
+        """The text of a row."""
+        code = int(self.codes[row])
+        return None if code < 0 else self.names[code]
 
 
 def _agreement(told: Ballots) -> Agreement:
@@ -220,16 +240,14 @@ def _images(column: pa.Array) -> np.ndarray:
 
 def _coded(column: pa.Array, codes: dict[str, int], names: list[str]) -> np.ndarray:
     """int64[n]: codes of texts, new ones appended to `codes` and `names`; -1 for a null."""
-    coded = pc.dictionary_encode(column)
+    coded = _Coded(column)
     known = []
-    for name in coded.dictionary.to_pylist():
+    for name in coded.names:
         if name not in codes:
             codes[name] = len(names)
             names.append(name)
         known.append(codes[name])
-    places = pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False)
-    table = np.asarray([*known, -1], dtype=np.int64)
-    return table[places]
+    return np.asarray([*known, -1], dtype=np.int64)[coded.codes]
 
 
 def figure(estimate: Estimate) -> str:
