@@ -8,15 +8,19 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import multiprocessing
 import os
 import shutil
+import threading
+import time
 import warnings
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,12 +30,19 @@ from export import layout
 from export.checks import files_in, fingerprint, sha256_of
 from export.pixels import Pixels, release_picture
 from export.sealed import answers, sealed_row
+from export.shelf import FolderShelf, Shelf
 from export.strip import Cleaned
 from export.tables import GROUP_ROWS, TableWriter, read_rows
 from export.workplace import Workplace
 from ingest.decode import RejectedPicture
+from ingest.storage import Store
 
 BATCH = 128
+AHEAD = 16
+"""Batches handed out before the first of them is asked for."""
+MANY = 2_000
+"""From so many pictures on, several processes are worth their start."""
+_Rows = list[dict[str, Any]]
 _MADE_HERE = ("path", "file_sha256", "width", "height")
 SELECTION_SCHEMA = pa.schema(
     [field for field in layout.MANIFEST_SCHEMA if field.name not in _MADE_HERE]
@@ -44,39 +55,72 @@ class UnreadablePicture(RuntimeError):
     """An original that cannot be released: missing, damaged or no picture. One line for the user."""
 
 
-Originals = Callable[[dict[str, Any]], Cleaned]
-"""Gives the picture of a selection row as it is released."""
+class Originals(Protocol):
+    """Gives the picture of a selection row as it is released; it can be sent to another process."""
+
+    def __call__(self, row: dict[str, Any]) -> Cleaned:
+        """Raises UnreadablePicture where there is none."""
 
 
-def from_store(fetch: Callable[[str], bytes], pixels: Pixels) -> Originals:
-    """Pictures made from originals.
+@dataclass(frozen=True)
+class FromStore:
+    """Pictures made from the originals in `store`; `pixels`: what becomes of their pixels."""
 
-    Args:
-        fetch: gives an original's bytes by SHA-256; a LookupError says that it is gone.
-        pixels: what becomes of their pixels.
-    """
+    store: Store
+    pixels: Pixels
 
-    def picture(row: dict[str, Any]) -> Cleaned:
+    def __call__(self, row: dict[str, Any]) -> Cleaned:
+        """See `Originals`."""
         try:
-            return release_picture(fetch(row["image"]), pixels)
+            return release_picture(self.store.get(row["image"]), self.pixels)
         except LookupError as error:
             raise UnreadablePicture(f"an original is gone: {error}; run check_integrity") from None
         except RejectedPicture as error:
             raise UnreadablePicture(f"the original {row['image']} cannot be released: {error}") from None
 
-    return picture
 
-
-def from_release(folder: Path) -> Originals:
+@dataclass(frozen=True)
+class FromRelease:
     """Pictures as another release of the same dataset has them, byte for byte."""
 
-    def picture(row: dict[str, Any]) -> Cleaned:
-        found = _picture_in(folder, row)
+    folder: Path
+
+    def __call__(self, row: dict[str, Any]) -> Cleaned:
+        """See `Originals`."""
+        found = _picture_on(FolderShelf(self.folder, self.folder), row)
         if found is None:
-            raise UnreadablePicture(f"{folder} lacks the picture {row['image']}; run verify_release on it")
+            raise UnreadablePicture(f"{self.folder} lacks the picture {row['image']}; run verify_release")
         return found
 
-    return picture
+
+@dataclass(frozen=True)
+class _Writer:
+    """Writes a batch of selected pictures, here or in another process; gives their rows of the manifest."""
+
+    shelf: Shelf
+    originals: Originals
+    sealed: bool
+    resumed: bool
+
+    def __call__(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        with warnings.catch_warnings(action="ignore"):  # damaged EXIF only warns; it is left out anyway
+            return [self._write(row) for row in rows]
+
+    def _write(self, row: dict[str, Any]) -> dict[str, Any]:
+        """One picture, unless an earlier, killed run wrote it: what such a run left is whole."""
+        if self.sealed and row["split"] == "test":
+            row = sealed_row(row)
+        clean = _picture_on(self.shelf, row) if self.resumed else None
+        if clean is None:
+            clean = self.originals(row)
+            self.shelf.put(_path(row, clean.extension), clean.data)
+        made = {
+            "path": _path(row, clean.extension),
+            "file_sha256": hashlib.sha256(clean.data).hexdigest(),
+            "width": clean.width,
+            "height": clean.height,
+        }
+        return {key: value for key, value in row.items() if key not in ("image_id", "category_id")} | made
 
 
 def write_pictures(
@@ -95,36 +139,54 @@ def write_pictures(
     Raises:
         UnreadablePicture: an original is missing or cannot be decoded.
     """
-    workers = min(4, os.cpu_count() or 1)
+    with pq.ParquetFile(place.selection) as selection:
+        many = selection.metadata.num_rows >= MANY
     rows = read_rows(place.selection)
+    batches = iter(lambda: list(islice(rows, BATCH)), [])
+    writer = _Writer(place.shelf, originals, sealed, place.resumed)
     with (
-        warnings.catch_warnings(action="ignore"),  # damaged EXIF only warns; it is left out anyway
         TableWriter(place.spare / layout.MANIFEST, layout.MANIFEST_SCHEMA) as manifest,
-        ThreadPoolExecutor(workers) as pool,
+        _pool(many and place.shelf.processes) as pool,
     ):
-        while batch := list(islice(rows, BATCH)):
-            named = [sealed_row(row) if sealed and row["split"] == "test" else row for row in batch]
-            manifest.add(pool.map(partial(_write_picture, place, originals), named))
-            tick(len(batch))
+        for written in _in_order(pool, writer, batches):
+            manifest.add(written)
+            tick(len(written))
     (place.spare / layout.MANIFEST).replace(place.release / layout.MANIFEST)
 
 
-def _write_picture(place: Workplace, originals: Originals, row: dict[str, Any]) -> dict[str, Any]:
-    """One picture into its folder, unless an earlier, killed run wrote it; its row of the manifest.
+def _pool(processes: bool) -> Executor:
+    """Processes where there is much to do: decoding small pictures is mostly Python, one thread at a time."""
+    workers = os.cpu_count() or 1
+    if not processes or workers == 1:
+        return ThreadPoolExecutor(min(4, workers))
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(min(16, workers), context, initializer=_die_with, initargs=(os.getpid(),))
 
-    What such a run left is whole: files are renamed into place.
-    """
-    clean = _picture_in(place.release, row) if place.resumed else None
-    if clean is None:
-        clean = originals(row)
-        place.put(_path(row, clean.extension), clean.data)
-    made = {
-        "path": _path(row, clean.extension),
-        "file_sha256": hashlib.sha256(clean.data).hexdigest(),
-        "width": clean.width,
-        "height": clean.height,
-    }
-    return {key: value for key, value in row.items() if key not in ("image_id", "category_id")} | made
+
+def _die_with(parent: int) -> None:
+    """A process whose parent was killed would wait for work for ever: it leaves within a second."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _in_order(pool: Executor, work: Callable[[_Rows], _Rows], batches: Iterator[_Rows]) -> Iterator[_Rows]:
+    """`map` that takes only a few batches more than it has given back, so that memory stays flat."""
+    waiting: deque[Future[_Rows]] = deque()
+    try:
+        for batch in batches:
+            waiting.append(pool.submit(work, batch))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 def _path(row: dict[str, Any], extension: str) -> str:
@@ -132,11 +194,13 @@ def _path(row: dict[str, Any], extension: str) -> str:
     return layout.picture_path(row["split"], folder, row["image"], extension)
 
 
-def _picture_in(folder: Path, row: dict[str, Any]) -> Cleaned | None:
-    """The picture of this row in a release folder; None where there is none that opens."""
+def _picture_on(shelf: Shelf, row: dict[str, Any]) -> Cleaned | None:
+    """The picture of this row where it is kept; None where there is none that opens."""
     for extension in layout.EXTENSIONS:
+        data = shelf.get(_path(row, extension))
+        if data is None:
+            continue
         try:
-            data = (folder / _path(row, extension)).read_bytes()
             with Image.open(io.BytesIO(data)) as image:
                 return Cleaned(data, extension, *image.size)
         except OSError:

@@ -1,9 +1,9 @@
 """Is a release sound? The rules of `export.checks` in one pass, in memory that hardly grows with it.
 
 Files are walked in order of their paths beside SHA256SUMS, tables are read in batches; what stays in memory
-is about 40 bytes a picture. Where anything is not exactly as it must be the answer is no: `export.checks` then
-looks again and names what is wrong. The manifest is in order of images, the files are in order of paths: a
-sum of hashes, which no order changes (128 bits of BLAKE2), shows that both tell of the same pictures.
+is about 40 bytes a picture. Where anything is not exactly as it must be the answer is no, and `export.checks`
+looks again to name what is wrong. The manifest is in order of images, the files are in order of paths: a sum
+of hashes, which no order changes (128 bits of BLAKE2), shows that both tell of the same pictures.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from types import TracebackType
 import PIL
 
 from export.layout import CODE_VERSION
+from export.shelf import FolderShelf, Shelf
 
 STAMP = f"{CODE_VERSION} pillow {PIL.__version__}\n"
 
@@ -45,6 +46,7 @@ class Workplace:
         self.final_answers = final.with_name(f"{final.name}-answers.csv")
         self.resumed = False
         """Whether an earlier run left something here."""
+        self.shelf: Shelf = FolderShelf(self.release, self.spare)
         self._lock = -1
 
     def __enter__(self) -> Workplace:
@@ -104,11 +106,7 @@ class Workplace:
 
     def put(self, path: str, data: bytes) -> None:
         """Write one file of the release, whole or not at all."""
-        target = self.release / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.spare / target.name
-        temporary.write_bytes(data)
-        temporary.replace(target)
+        FolderShelf(self.release, self.spare).put(path, data)
 
     def finish(self) -> None:
         """Everything to the disk, then the final name in one rename; answers first, so that none lack."""

@@ -137,6 +137,7 @@ class _Chooser:
         self.category_ids = dict(plan.dataset.categories.values_list("key", "id"))
         key = plan.dataset.split_key
         self.pseudonyms = layout.pseudonym_key(key, plan.dataset.name, plan.version)
+        self.names: dict[str, str] = {}
         self.licence = plan.dataset.licence
 
     def rows(
@@ -312,8 +313,10 @@ class _Chooser:
         """Rows of votes.parquet, in an order that tells nothing of the workers' real names."""
         rows = []
         for ballot in ballots:
-            worker = layout.pseudonym(self.pseudonyms, ballot.worker)
-            self.tally.workers.add(worker)
+            worker = self.names.get(ballot.worker)
+            if worker is None:
+                worker = self.names[ballot.worker] = layout.pseudonym(self.pseudonyms, ballot.worker)
+                self.tally.workers.add(worker)
             rows.append(
                 {
                     "image": image.sha256,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ class Plan:
         """Test grows in a first release and in a new major version only."""
         return not self.siblings
 
-    @property
+    @cached_property
     def siblings(self) -> list[Release]:
         """Earlier releases of the same major version: they have the same test pictures, but for takedowns."""
         return [r for r in self.earlier if layout.parse_version(r.version)[0] == self.major]

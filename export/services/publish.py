@@ -8,7 +8,7 @@ from pathlib import Path
 from django.conf import settings
 
 from export import layout
-from export.build import from_store
+from export.build import FromStore
 from export.models import GivenSplit, ReleaseImage
 from export.services.choose import choose, passes
 from export.services.making import Published, Recipe, ReleaseFailed, check_classes, make_release
@@ -46,7 +46,7 @@ def publish_release(dataset: Dataset, version: str, output: Path, wishes: Wishes
 
     recipe = Recipe(
         choose=chosen,
-        originals=from_store(open_store(settings.STORAGE_URL).get, plan.pixels),
+        originals=FromStore(open_store(settings.STORAGE_URL), plan.pixels),
         keep=lambda release: _keep_given(plan),
     )
     return make_release(plan, output, recorded, recipe)

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from export import layout
-from export.build import SELECTION_SCHEMA, from_release
+from export.build import SELECTION_SCHEMA, FromRelease
 from export.checks import fingerprint
 from export.models import Release, ReleaseImage, Withdrawal
 from export.selection import Filters
@@ -68,7 +68,7 @@ def take_down(dataset: Dataset, version: str, images: Sequence[str], reason: str
     folder = _parent_folder(parent)
     recipe = Recipe(
         choose=lambda place: _keep(plan, parent, folder, {image.sha256 for image in gone}, place),
-        originals=from_release(folder),
+        originals=FromRelease(folder),
         told=_told(parent, folder),
         keep=lambda release: _withdraw(release, gone),
     )
