@@ -16,7 +16,7 @@ import numpy as np
 
 from quality.accuracy_target import reach
 from quality.aggregation.risk import ALPHA, FIRST_LOOK, Floats, Risk
-from quality.forecast import FEWEST_MODELS, LEVEL, Forecast, Urns
+from quality.forecast import FEWEST_MODELS, LEVEL, USUAL, Forecast, Limits, Urns
 from quality.gain import Lead, gain
 
 DRAWS = 100
@@ -83,6 +83,7 @@ def forecast_accuracy(
     *,
     fresh: int = 0,
     open_tasks: int = 0,
+    usual: Limits = USUAL,
     least_gain: float = 0.0,
     draws: int = DRAWS,
     seed: int = 0,
@@ -94,12 +95,13 @@ def forecast_accuracy(
         fresh: tasks without any vote. They are taken to go as some of the others did, drawn at random: what
             those were given, and what they still need.
         open_tasks: tasks that wait for votes, for the record; without any nothing is played.
+        usual: of the round's tasks, for those without votes where hardly any has votes.
         least_gain: as in `reach`.
     """
     if not open_tasks:
         return Forecast(0.0, 0.0, 0.0, 0)
     rng = np.random.default_rng(seed)
-    standing, before = _with_fresh(standing, fresh, rng)
+    standing, before = _with_fresh(standing, fresh, usual, rng)
     pool = looks if len(looks) else np.array([FIRST_LOOK])
     crowds = rng.choice(pool, (draws, 200))
     ahead = float(np.clip(standing.most - standing.given, 1, FARTHEST).mean())
@@ -117,7 +119,9 @@ def forecast_accuracy(
     return Forecast(float(totals.mean()), float(lo), float(hi), open_tasks)
 
 
-def _with_fresh(standing: Standing, fresh: int, rng: np.random.Generator) -> tuple[Standing, float]:
+def _with_fresh(
+    standing: Standing, fresh: int, usual: Limits, rng: np.random.Generator
+) -> tuple[Standing, float]:
     """The tasks with those that nobody voted on, and the votes that bring these to where they are put."""
     given = standing.given
     ruled = ~standing.closed & (standing.least < standing.most)
@@ -125,24 +129,19 @@ def _with_fresh(standing: Standing, fresh: int, rng: np.random.Generator) -> tup
     if not fresh:
         return standing, 0.0
     if len(models) < FEWEST_MODELS:
-        return _with_unknown(standing, fresh), 0.0
+        return _with_unknown(standing, fresh, usual), 0.0
     like = rng.choice(models, fresh)
     return standing.part(np.concatenate([np.arange(len(given)), like])), float(given[like].sum())
 
 
-def _with_unknown(standing: Standing, fresh: int) -> Standing:
-    """So many tasks more of which nothing is known, in a category of their own; limits as most tasks have."""
+def _with_unknown(standing: Standing, fresh: int, usual: Limits) -> Standing:
+    """So many tasks more of which nothing is known, in a category of their own."""
     right = 0.85 * ALPHA
     wrong = (ALPHA - right) / 2
     lead = (0.5, 0.5, right, wrong, wrong, right)
-
-    def usual(column: np.ndarray, otherwise: float) -> float:
-        return float(np.median(column)) if len(column) else otherwise
-
     new = {
         "rival": 0.25, "room": ALPHA, "said": 0.5, "category": int(standing.category.max(initial=-1)) + 1,
-        "given": 0, "least": usual(standing.least, 2), "most": usual(standing.most, 9),
-        "target": usual(standing.target, 0.95), "closed": False,
+        "given": 0, "least": usual.least, "most": usual.most, "target": usual.wanted, "closed": False,
     }  # fmt: skip
     columns = {
         name: np.append(getattr(standing, name), np.full(fresh, value)).astype(getattr(standing, name).dtype)

@@ -48,6 +48,17 @@ class Forecast:
         return {**found, **{key: round(value, 4) for key, value in cost.items()}, "tasks": self.open_tasks}
 
 
+class Limits(NamedTuple):
+    """What the usual task of a round wants: fewest and most votes, confidence."""
+
+    least: int = 2
+    most: int = 9
+    wanted: float = 0.95
+
+
+USUAL = Limits()
+
+
 class Margin(NamedTuple):
     """Votes by which the leader of each task must lead (int64[T]), and by how many it leads now."""
 
@@ -125,6 +136,7 @@ def forecast(
     *,
     is_open: np.ndarray | None = None,
     fresh: int = 0,
+    usual: Limits = USUAL,
     margin: Margin | None = None,
     draws: int = DRAWS,
     seed: int = 0,
@@ -140,6 +152,7 @@ def forecast(
         is_open: bool[T], tasks that may get more votes; None is all.
         fresh: tasks without any vote. They are taken to go as some of the T did, drawn at random: what those
             were given, and what they still need; not as tasks that were to have their most votes anyway.
+        usual: of the round's tasks, for those without votes where hardly any has votes.
         margin: settle by the number of votes by which a label leads (`presets`), not by confidence.
     """
     rng = np.random.default_rng(seed)
@@ -148,12 +161,12 @@ def forecast(
     ruled = least < most
     models = np.flatnonzero((given >= np.minimum(least, given.max(initial=1))) & (ruled | ~ruled.any()))
     if fresh and len(models) < FEWEST_MODELS:
-        lead, given, least, most, wanted = _with_unknown(lead, given, least, most, wanted)
+        lead, given, least, most, wanted = _with_unknown(lead, given, least, most, wanted, usual)
         room = np.append(room, ALPHA)
         models = np.array([len(given) - 1])
         if margin is not None:
-            usual = int(np.median(margin.wanted)) if len(margin.wanted) else 1
-            margin = Margin(np.append(margin.wanted, usual), np.append(margin.now, 0))
+            ahead = int(np.median(margin.wanted)) if len(margin.wanted) else 1
+            margin = Margin(np.append(margin.wanted, ahead), np.append(margin.now, 0))
     like = rng.choice(models, fresh) if fresh else np.zeros(0, np.int64)
     before = float(given[like].sum())
     part = np.concatenate([part, like])
@@ -183,22 +196,20 @@ def room_of(risk: Risk) -> Floats:
 
 
 def _with_unknown(
-    lead: Lead, given: np.ndarray, least: np.ndarray, most: np.ndarray, wanted: Floats
+    lead: Lead, given: np.ndarray, least: np.ndarray, most: np.ndarray, wanted: Floats, usual: Limits
 ) -> tuple[Lead, np.ndarray, np.ndarray, np.ndarray, Floats]:
-    """One task more, of which nothing is known; its limits are those of most tasks."""
+    """One task more, of which nothing is known."""
     right = 0.85 * ALPHA
     wrong = (ALPHA - right) / 2
     fresh = (0.5, 0.5, right, wrong, wrong, right)
     columns = (lead.first, lead.second, lead.own, lead.other, lead.tempted, lead.rival)
     longer = Lead(*(np.append(column, value) for column, value in zip(columns, fresh, strict=True)))
-    usual = (int(np.median(least)) if len(least) else 2, int(np.median(most)) if len(most) else 9)
-    level = float(np.median(wanted)) if len(wanted) else 0.95
     return (
         longer,
         np.append(given, 0),
-        np.append(least, usual[0]),
-        np.append(most, usual[1]),
-        np.append(wanted, level),
+        np.append(least, usual.least),
+        np.append(most, usual.most),
+        np.append(wanted, usual.wanted),
     )
 
 

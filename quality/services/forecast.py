@@ -13,7 +13,7 @@ import numpy as np
 
 from annotation_site.models import Round
 from quality.accuracy_forecast import Standing, forecast_accuracy, rival_of
-from quality.forecast import Forecast, Margin, forecast, room_of
+from quality.forecast import USUAL, Forecast, Limits, Margin, forecast, room_of
 from quality.models import QCPass
 from quality.services.settling import Judged, Wish
 from quality.stopping import ASK_AGAIN, Decision
@@ -64,6 +64,7 @@ def _by_task(judged: Judged, most: np.ndarray, is_open: np.ndarray, fresh: int, 
         room_of(judged.ahead.risk),
         is_open=is_open[voted],
         fresh=fresh,
+        usual=_usual(judged),
         margin=None if margin is None else Margin(margin.wanted[voted], margin.now[voted]),
     )
 
@@ -89,8 +90,16 @@ def _by_category(
     )
     return forecast_accuracy(
         standing, ahead.risk.weight, n_labels, fresh=fresh, open_tasks=int(is_open.sum()),
-        least_gain=least_gain,
+        usual=_usual(judged), least_gain=least_gain,
     )  # fmt: skip
+
+
+def _usual(judged: Judged) -> Limits:
+    """What most tasks of the round want."""
+    if not len(judged.given):
+        return USUAL
+    least, most, wanted = (np.median(x) for x in (judged.least, judged.most, judged.wanted))
+    return Limits(int(least), int(most), float(wanted))
 
 
 def _whole(votes: float) -> int:
