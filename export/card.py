@@ -10,6 +10,9 @@ from export import datasheet, layout
 from export.card_facts import CardFacts
 from export.who_labelled import accuracy, labelling
 
+HUB_LICENCES = {f"cc-{kind}-4.0" for kind in ("by", "by-sa", "by-nc", "by-nd", "by-nc-sa", "by-nc-nd")}
+HUB_LICENCES |= {"cc0-1.0", "mit", "apache-2.0", "odbl", "pddl", "cdla-permissive-2.0"}
+"""Licences that the hub knows by name; others have to be called `other`."""
 _FIGURES = {
     layout.SAMPLES: ("Training pictures of each class, as chance chose them", "Authors: manifest.parquet."),
     layout.CLASSES: ("Pictures of each class, by split", ""),
@@ -44,15 +47,17 @@ def dataset_card(facts: CardFacts) -> str:
 
 
 def _front_matter(facts: CardFacts, name: str) -> str:
-    licence = facts.licence or "other"
+    licence = facts.licence or "unknown"
+    listed = licence.lower() in HUB_LICENCES
+    named = [] if listed else [f"license_name: {_quoted(licence)}"]
     splits = [split for split in layout.SPLITS if facts.release["counts"].get(split)]
     files = [line for split in splits for line in (f"  - split: {split}", f"    path: {split}/**")]
     return "\n".join(
         [
             "---",
             f"pretty_name: {_quoted(facts.title or facts.release['name'])}",
-            "license: other",
-            f"license_name: {_quoted(licence)}",
+            f"license: {licence.lower() if listed else 'other'}",
+            *named,
             "task_categories: [image-classification]",
             "annotations_creators: [crowdsourced]",
             "source_datasets: [original]",

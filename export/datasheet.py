@@ -12,6 +12,7 @@ from export import layout
 from export.card_facts import CardFacts
 from export.selection import LEFT_OUT
 from export.stratification import sentence
+from ingest.sources.kinds import REMOTE
 
 TOP = 12
 CLASSES = 200
@@ -79,6 +80,8 @@ def _imbalance(found: dict[str, Any] | None) -> str:
     if not found or not found.get("ratio"):
         return ""
     most, least = found["largest"], found["smallest"]
+    if most["images"] == least["images"]:
+        return f"Every class has {most['images']:,} training pictures."
     return (
         f"Training pictures a class: {least['images']:,} (`{least['category']}`) to {most['images']:,} "
         f"(`{most['category']}`), 1 to {found['ratio']:.1f}; as diverse as {found['effective_classes']:.1f} "
@@ -96,13 +99,15 @@ def collection(facts: CardFacts) -> str:
     kinds = ", ".join(f"{n:,} {kind}" for kind, n in facts.sources.items()) or "none on record"
     hosts = ", ".join(f"{host} ({n:,})" for host, n in _top(facts.hosts)) or "none on record"
     fate = ", ".join(f"{n:,} {state}" for state, n in facts.candidates.items() if n)
+    crawled = any(kind in REMOTE for kind in facts.sources)
+    robots = ", from pages whose robots.txt allows it" if crawled else ""
     return section(
         "Collection process",
         f"Sources: {kinds}. Hosts of the released pictures: {hosts}.",
         f"Addresses that were looked at, by what became of them: {fate}." if fate else "",
         "Only what these sources offer could be collected, under the names and in the languages that they "
-        "were searched by, from pages whose robots.txt allows it: what they do not show, or show seldom, is "
-        "missing or rare here too. The people in or behind the pictures were not asked.",
+        f"were searched by{robots}: what they do not show, or show seldom, is missing or rare here too. "
+        "Whether people in or behind the pictures were asked is not on record.",
     )
 
 
@@ -134,6 +139,9 @@ def maintenance(facts: CardFacts) -> str:
     """What follows this release, and how it can be told from it."""
     parent = facts.release["parent"]
     before = f"It follows {facts.release['name']} {parent}. " if parent else ""
+    gone = facts.release["parameters"].get("taken_down")
+    if gone:
+        before += f"It is the same without {len(gone):,} pictures that were taken down. "
     return section(
         "Maintenance",
         f"A release never changes. {before}`manage.py diff_releases` tells exactly what changed between two. "

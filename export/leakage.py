@@ -74,15 +74,13 @@ class Leakage:
         """In words."""
         parts = []
         for split, others in LEARNED_FROM.items():
-            if split not in self.farther:
-                continue
-            near = sum(self.nearest[split].values())
-            places = " or ".join(others)
-            parts.append(
-                f"{near:,} of {near + self.farther[split]:,} {split} pictures have one in {places} within "
-                f"{self.radius} of 64 bits of their perceptual hash"
-            )
-        told = "; ".join(parts) or "there is nothing to compare"
+            if split in self.farther:
+                near = sum(self.nearest[split].values())
+                total = near + self.farther[split]
+                parts.append(f"{near:,} of {total:,} {split} pictures have one in {' or '.join(others)}")
+        told = f"within {self.radius} of 64 bits of the perceptual hash, {' and '.join(parts)}"
+        if not parts:
+            return "there is nothing to compare."
         if not self.near_pairs:
             return f"{told}."
         looked = "all" if self.looked_at == self.near_pairs else f"the nearest {self.looked_at:,}"

@@ -25,7 +25,6 @@ def labelling(facts: CardFacts) -> str:
         _agreement(facts),
         _confused(facts),
         _experts(facts.experts),
-        accuracy(facts.release),
         "Train and val carry the workers' consensus, test carries the answer of experts who looked blind. "
         "`confidence` is the consensus' probability, `posteriors.parquet` holds it for every category (given "
         "that the picture shows one of them), `votes.parquet` holds every counted vote, so that labels can "
@@ -40,11 +39,12 @@ def pixels(parameters: dict[str, Any]) -> str:
         f"Pictures whose longer side has more than {side:,} pixels were made smaller to that and encoded "
         "again; the others have the pixels that were found."
         if side
-        else "Pixels are as found."
+        else "Pixels are as found, bit for bit."
     )
     return (
-        f"{told} Camera data, location and comments were taken out of the files, pictures lie upright, "
-        "formats other than JPEG, PNG and WebP became PNG. A file is named by the SHA-256 of its original."
+        f"{told} Camera data, location and comments were taken out of the files; pictures that lay on their "
+        "side by their EXIF were turned upright and encoded again; formats other than JPEG, PNG and WebP "
+        "became PNG. A file is named by the SHA-256 of its original."
     )
 
 
@@ -136,8 +136,8 @@ def _experts(told: Experts) -> str:
         else " No picture was answered by two of them."
     )
     return (
-        f"References: {told.people:,} experts gave {told.answers:,} answers, blind, for {told.pictures:,} "
-        f"pictures of the dataset.{agree}"
+        f"References: {told.people:,} {'expert' if told.people == 1 else 'experts'} gave {told.answers:,} "
+        f"answers, blind, for {told.pictures:,} pictures of the dataset.{agree}"
     )
 
 
