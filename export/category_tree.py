@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 
 class Row(NamedTuple):
-    """A category as the database or categories.json has it; `parent` is a key or empty."""
+    """A category; `parent` is a key or empty, `id` its row in the database."""
 
     key: str
     name: str
     gloss: str
     parent: str
+    id: int = 0
 
 
 @dataclass(eq=False)
@@ -65,7 +66,6 @@ class Tree:
         for node in self.nodes.values():
             (self.roots if node.parent is None else node.parent.children).append(node)
 
-    @property
-    def classes(self) -> int:
+    def classes(self) -> list[Node]:
         """Categories that have pictures of their own."""
-        return sum(1 for node in self.nodes.values() if node.own)
+        return [node for node in self.nodes.values() if node.own]

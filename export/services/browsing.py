@@ -7,8 +7,9 @@ labels of a sealed test split.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import Count, Exists, F, FilteredRelation, OuterRef, Q, QuerySet
 
 from export.category_tree import Node, Row, Tree
 from export.licences import short_name
@@ -71,7 +72,31 @@ def labelled_images(release: Release) -> QuerySet[ReleaseImage]:
 def withdrawals_of(release: Release) -> QuerySet[Withdrawal]:
     """The pictures of this release that were taken down after it was published."""
     held = ReleaseImage.objects.filter(release=release, image=OuterRef("image"))
-    return Withdrawal.objects.filter(Exists(held), image__dataset=release.dataset).order_by("id")
+    return Withdrawal.objects.filter(Exists(held), release__dataset=release.dataset).order_by("id")
+
+
+def shown_image(release: Release, sha256: str) -> ReleaseImage | None:
+    """One image of a release, where it may be seen. Looked up by index: the image first, then its row."""
+    image = release.dataset.images.filter(sha256=sha256).first()
+    rows = shown_images(release).filter(image=image).select_related("image", "category")
+    return rows.first() if image else None
+
+
+def category_images(release: Release, node: Node) -> QuerySet[ReleaseImage]:
+    """The pictures of one category that may be seen, without those below it."""
+    return labelled_images(release).filter(category_id=node.row.id)
+
+
+def sample(release: Release, number: int) -> list[Shown]:
+    """Some pictures of the fullest categories, as many of each; at random, and always the same ones.
+
+    A category's rows were written in the order of their SHA-256, so the first are a random sample of it.
+    """
+    nodes = sorted(tree_of(release).classes(), key=lambda node: (-node.own, node.row.key))[:number]
+    each = -(-number // max(1, len(nodes)))
+    found = [list(category_images(release, n).select_related("image", "category")[:each]) for n in nodes]
+    mixed = [row for turn in zip_longest(*found) for row in turn if row is not None]
+    return with_provenance(mixed[:number], release)
 
 
 def with_provenance(rows: list[ReleaseImage], release: Release) -> list[Shown]:
@@ -108,16 +133,16 @@ def tree_of(release: Release) -> Tree:
         key: sum(n for split, n in splits.items() if not (release.sealed and split == "test"))
         for key, splits in release.counts.get("categories", {}).items()
     }
-    columns = ("key", "name", "gloss", "parent__key")
+    columns = ("key", "name", "gloss", "parent__key", "id")
     rows = release.dataset.categories.order_by("position", "key").values_list(*columns)
-    return Tree([Row(key, name, gloss, parent or "") for key, name, gloss, parent in rows], counts)
+    return Tree([Row(key, name, gloss, parent or "", pk) for key, name, gloss, parent, pk in rows], counts)
 
 
 def pictures_below(release: Release, node: Node, number: int) -> list[str]:
     """SHA-256 of a few pictures of the fullest categories below a node; always the same ones."""
     found: list[str] = []
     for below in node.classes():
-        held = labelled_images(release).filter(category__key=below.row.key)
+        held = category_images(release, below)
         found += held.values_list("image__sha256", flat=True)[: number - len(found)]
         if len(found) == number:
             break
@@ -146,37 +171,40 @@ class Comparison:
 
 
 def compare(old: Release, new: Release, examples: int) -> Comparison:
-    """Compare two releases of one dataset by their rows."""
-    gone = shown_images(old).exclude(Exists(_in(new)))
-    come = shown_images(new).exclude(Exists(_in(old)))
-    named = labelled_images(new)
-    if old.sealed:
-        named = named.exclude(split=TEST)
-    before = _in(old).values("category_id")[:1]
-    relabelled = named.annotate(was=before).filter(was__isnull=False).exclude(was=F("category_id"))
-    moved = shown_images(new).filter(Exists(_in(old).exclude(split=OuterRef("split"))))
+    """Compare two releases of one dataset by their rows: one pass over each, and one for each kind found."""
+    come, gone = _beside(new, old), _beside(old, new)
+    relabelled = Q(other__id__isnull=False) & ~Q(other__category=F("category"))
+    if old.sealed or new.sealed:
+        relabelled &= ~Q(split=TEST)
+    kinds = {
+        "added": (come, Q(other__id=None)),
+        "removed": (gone, Q(other__id=None)),
+        "relabelled": (come, relabelled),
+        "moved": (come, Q(other__id__isnull=False) & ~Q(other__split=F("split"))),
+    }
+    asked = {kind: Count("id", filter=rule) for kind, (rows, rule) in kinds.items() if rows is come}
+    counts = {**come.aggregate(**asked), **gone.aggregate(removed=Count("id", filter=Q(other__id=None)))}
+    result = Comparison(**counts)
     names = dict(Category.objects.filter(dataset=new.dataset).values_list("id", "name"))
-    sets = {"added": come, "removed": gone, "relabelled": relabelled, "moved": moved}
-    result = Comparison(come.count(), gone.count(), relabelled.count(), moved.count())
-    for kind, rows in sets.items():
+    for kind, (rows, rule) in kinds.items():
+        if not counts[kind]:
+            continue
+        found = rows.filter(rule).annotate(was=F("other__category")).select_related("image")[:examples]
         release = old if kind == "removed" else new
-        result.examples[kind] = [
-            _change(row, release, names, getattr(row, "was", None), gone=kind == "removed")
-            for row in rows.select_related("image")[:examples]
-        ]
+        result.examples[kind] = [_change(row, release, names, gone=kind == "removed") for row in found]
     return result
 
 
-def _in(release: Release) -> QuerySet[ReleaseImage]:
-    """The row of the same image in another release, for use inside a query."""
-    return ReleaseImage.objects.filter(release=release, image=OuterRef("image"))
+def _beside(release: Release, other: Release) -> QuerySet[ReleaseImage]:
+    """The images of a release that may be seen, each with its row in another release as `other`, or none."""
+    same = FilteredRelation("image__release_images", condition=Q(image__release_images__release=other))
+    return shown_images(release).annotate(other=same)
 
 
-def _change(
-    row: ReleaseImage, release: Release, names: dict[int, str], was: int | None, *, gone: bool
-) -> Change:
+def _change(row: ReleaseImage, release: Release, names: dict[int, str], *, gone: bool) -> Change:
     label = "" if release.sealed and row.split == TEST else names.get(row.category_id, "")
     split = ReleaseImage.Split(row.split).label
+    was = getattr(row, "was", None)
     if gone:
         return Change(row.image.sha256, label, "", split)
     return Change(row.image.sha256, names.get(was, "") if was else "", label, split)

@@ -17,9 +17,9 @@ from export import layout
 from export.category_tree import Node
 from export.models import Release, ReleaseImage
 from export.services.browsing import (
-    labelled_images,
+    category_images,
     pictures_below,
-    shown_images,
+    shown_image,
     tree_of,
     with_provenance,
     withdrawals_of,
@@ -65,7 +65,7 @@ def category(request: HttpRequest, release: Release, key: str = "") -> HttpRespo
         splits=[name for name in SPLITS if not (release.sealed and name == "test")],
         next=urlencode({**({"split": split} if split else {}), "after": after}) if after else "",
         beyond_first="after" in request.GET,
-        classes=tree.classes,
+        classes=len(tree.classes()),
     )
 
 
@@ -73,7 +73,7 @@ def _pictures(release: Release, node: Node, split: str, after: str) -> tuple[lis
     """One page of a category's own pictures, and where the next page begins (empty: nowhere)."""
     if not node.own:
         return [], ""
-    held = labelled_images(release).filter(category__key=node.row.key, pk__gt=_whole_number(after))
+    held = category_images(release, node).filter(pk__gt=_whole_number(after))
     if split:
         held = held.filter(split=SPLITS[split])
     rows = list(held.select_related("image", "category")[: PAGE + 1])
@@ -110,7 +110,7 @@ def picture_file(request: HttpRequest, release: Release, sha256: str, size: str)
 
 
 def _row(release: Release, sha256: str) -> ReleaseImage:
-    row = shown_images(release).filter(image__sha256=sha256).select_related("image", "category").first()
+    row = shown_image(release, sha256)
     if row is None:
         raise Http404(_("There is no such picture in this release, or it was taken down."))
     return row

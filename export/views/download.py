@@ -29,7 +29,7 @@ from export.archive import CHUNK, Archive, DamagedRelease
 from export.byte_range import Unsatisfiable, parse_range
 from export.forms import AcceptForm
 from export.models import Acceptance, Release
-from export.services.browsing import shown_images
+from export.services.browsing import shown_image
 from export.services.downloads import (
     BadLink,
     ExpiredLink,
@@ -211,7 +211,7 @@ def _belongs(release: Release, path: str) -> bool:
     if path in (*layout.FILES, *layout.FIGURES):
         return True
     match = _PICTURE.fullmatch(path)
-    return match is not None and shown_images(release).filter(image__sha256=match[1]).exists()
+    return match is not None and shown_image(release, match[1]) is not None
 
 
 def _archive(release: Release, folder: Path) -> Archive:

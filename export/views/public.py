@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from django.core.cache import cache
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -13,17 +14,11 @@ from django.views.decorators.http import require_safe
 
 from annotation_site.api.auth import caller
 from export import layout
+from export.category_tree import Tree
 from export.citation import Cited, bibtex, cff
 from export.markdown import render as markdown_to_html
 from export.models import Release
-from export.services.browsing import (
-    Shown,
-    compare,
-    labelled_images,
-    tree_of,
-    with_provenance,
-    withdrawals_of,
-)
+from export.services.browsing import compare, sample, tree_of, withdrawals_of
 from export.services.sharing import is_public, share_of, visible_release, visible_releases
 from export.views.browse import figure_url
 from export.views.visible import page, release_page
@@ -74,6 +69,7 @@ def public_release(request: HttpRequest, release: Release) -> HttpResponse:
     found = release.label_accuracy
     cited = _cited(request, release)
     tree = tree_of(release)
+    classes = len(tree.classes())
     return page(
         request,
         "export/public_release.html",
@@ -83,10 +79,10 @@ def public_release(request: HttpRequest, release: Release) -> HttpResponse:
         accuracy_chart=interval(found["value"], found["lo"], found["hi"], title=_("Label accuracy"))
         if found
         else "",
-        histogram=_histogram(release),
-        classes=tree.classes,
-        more_classes=max(0, tree.classes - CLASSES),
-        samples=_samples(release),
+        histogram=_histogram(tree),
+        classes=classes,
+        more_classes=max(0, classes - CLASSES),
+        samples=sample(release, SAMPLES),
         withdrawn=withdrawals_of(release).count(),
         replacement=_replacement(release, seen),
         parent=seen.filter(children=release).first(),
@@ -120,7 +116,10 @@ def card(request: HttpRequest, release: Release) -> HttpResponse:
 def changes(request: HttpRequest, release: Release, old: str) -> HttpResponse:
     """What changed from another release of the dataset to this one."""
     before = visible_release(caller(request), release.dataset.name, old)
-    found = compare(before, release, EXAMPLES)
+    gone = withdrawals_of(before).count() + withdrawals_of(release).count()
+    # Both never change, but for pictures that are taken down.
+    slot = f"changes:{before.pk}:{release.pk}:{gone}"
+    found = cache.get_or_set(slot, lambda: compare(before, release, EXAMPLES), timeout=24 * 3600)
     return page(request, "export/public_changes.html", release, old=before, found=found)
 
 
@@ -163,15 +162,8 @@ def _cited(request: HttpRequest, release: Release) -> Cited:
     )
 
 
-def _samples(release: Release) -> list[Shown]:
-    """The first pictures: sorted by SHA-256, they are a random sample that never changes."""
-    rows = labelled_images(release).select_related("image", "category")[:SAMPLES]
-    return with_provenance(list(rows), release)
-
-
-def _histogram(release: Release) -> str:
-    nodes = [node for node in tree_of(release).nodes.values() if node.own]
-    fullest = sorted(nodes, key=lambda node: (-node.own, node.row.key))[:CLASSES]
+def _histogram(tree: Tree) -> str:
+    fullest = sorted(tree.classes(), key=lambda node: (-node.own, node.row.key))[:CLASSES]
     rows = [Bar(node.row.name, node.own, f"{node.own:,}") for node in fullest]
     return bars(rows, title=_("Pictures by category"), label_width="minmax(4rem, 11rem)")
 

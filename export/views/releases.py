@@ -17,7 +17,7 @@ from annotation_site.models import Role, User
 from export import layout
 from export.forms import ShareForm
 from export.models import Release
-from export.services.browsing import Shown, labelled_images, with_provenance, withdrawals_of
+from export.services.browsing import sample, withdrawals_of
 from export.services.sharing import share_of, share_release, terms_of, unshare_release
 from ingest.models import Dataset
 from quality.charts import interval
@@ -77,7 +77,7 @@ def _detail(request: HttpRequest, release: Release, form: ShareForm | None = Non
         "card": release_card(release),
         "classes": _class_rows(release, dict(categories.values_list("key", "name"))),
         "left_out": _left_out(release),
-        "samples": _samples(release),
+        "samples": sample(release, SAMPLES),
         "folder": layout.folder_name(dataset.name, release.version),
         "children": list(release.children.all()[:10]),
     }
@@ -132,12 +132,6 @@ def _left_out(release: Release) -> list[tuple[int, str]]:
         "no_source": _("without a source on record"),
     }
     return [(n, words.get(reason, reason)) for reason, n in release.counts.get("left_out", {}).items()]
-
-
-def _samples(release: Release) -> list[Shown]:
-    """The first pictures: sorted by SHA-256, they are a random sample that never changes."""
-    rows = labelled_images(release).select_related("image", "category")[:SAMPLES]
-    return with_provenance(list(rows), release)
 
 
 def _sharing(request: HttpRequest, release: Release, form: ShareForm | None = None) -> dict[str, Any]:
