@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from export import layout
-from export.checks import files_in, fingerprint, sha256_of
+from export.checks import fingerprint, sha256_of
 from export.pixels import Pixels, release_picture
 from export.sealed import answers, sealed_row
 from export.shelf import FolderShelf, Shelf
@@ -139,14 +139,14 @@ def write_pictures(
     Raises:
         UnreadablePicture: an original is missing or cannot be decoded.
     """
-    with pq.ParquetFile(place.selection) as selection:
+    with pq.ParquetFile(place.selection, pre_buffer=False) as selection:
         many = selection.metadata.num_rows >= MANY
     rows = read_rows(place.selection)
     batches = iter(lambda: list(islice(rows, BATCH)), [])
     writer = _Writer(place.shelf, originals, sealed, place.resumed)
     with (
         TableWriter(place.spare / layout.MANIFEST, layout.MANIFEST_SCHEMA) as manifest,
-        _pool(many and place.shelf.processes) as pool,
+        _pool(place.shelf, many) as pool,
     ):
         for written in _in_order(pool, writer, batches):
             manifest.add(written)
@@ -154,11 +154,11 @@ def write_pictures(
     (place.spare / layout.MANIFEST).replace(place.release / layout.MANIFEST)
 
 
-def _pool(processes: bool) -> Executor:
+def _pool(shelf: Shelf, many: bool) -> Executor:
     """Processes where there is much to do: decoding small pictures is mostly Python, one thread at a time."""
     workers = os.cpu_count() or 1
-    if not processes or workers == 1:
-        return ThreadPoolExecutor(min(4, workers))
+    if not many or not shelf.processes or workers == 1:
+        return ThreadPoolExecutor(shelf.threads)
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(min(16, workers), context, initializer=_die_with, initargs=(os.getpid(),))
 
@@ -244,7 +244,7 @@ def write_sums(place: Workplace) -> str:
     shutil.rmtree(lines, ignore_errors=True)
     lines.mkdir()
     numbers: dict[str, int] = {}
-    with pq.ParquetFile(place.release / layout.MANIFEST) as table:
+    with pq.ParquetFile(place.release / layout.MANIFEST, pre_buffer=False) as table:
         for batch in table.iter_batches(batch_size=GROUP_ROWS, columns=["path", "file_sha256"]):
             waiting: dict[str, list[str]] = {}
             for row in batch.to_pylist():
@@ -270,13 +270,3 @@ def files_beside_pictures(folder: Path) -> list[str]:
     """Files that stand in the folder itself, and the card's figures."""
     figures = [path for path in layout.FIGURES if (folder / path).is_file()]
     return [*(path.name for path in folder.iterdir() if path.is_file()), *figures]
-
-
-def remove_strangers(place: Workplace) -> None:
-    """Files of an earlier run that are no longer part of the release."""
-    if not place.resumed:
-        return
-    known = {row["path"] for row in read_rows(place.release / layout.MANIFEST, ["path"])}
-    for path in list(files_in(place.release)):
-        if path not in known and path not in layout.FILES:
-            (place.release / path).unlink()

@@ -19,7 +19,7 @@ def manifest_rows(
         after: leave out so many rows at the head of the file: the `row` that was read last.
         split, category: only rows of this split or category; empty: all.
     """
-    with pq.ParquetFile(manifest) as table:
+    with pq.ParquetFile(manifest, pre_buffer=False) as table:
         begin, groups = 0, []
         for number in range(table.metadata.num_row_groups):
             rows = table.metadata.row_group(number).num_rows

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
 from export import layout
-from export.reader import ReleaseFolder
+from export.reader import ReleaseFolder, rows_in
 
 WHY: dict[str, str] = {
     "taken_down": "taken down",
@@ -68,11 +65,9 @@ class Removals:
     def stands_for(self) -> dict[str, str]:
         """Representative that is not released itself -> the picture of its group that is."""
         if self._stands_for is None:
-            table = pq.read_table(self.new.path / layout.MANIFEST, columns=["image", "duplicate_group"])
-            odd = table.filter(pc.not_equal(table["image"], table["duplicate_group"]))
-            self._stands_for = dict(
-                zip(odd["duplicate_group"].to_pylist(), odd["image"].to_pylist(), strict=True)
-            )
+            rows = rows_in(self.new.path, layout.MANIFEST, ["image", "duplicate_group"])
+            odd = (row for row in rows if row["image"] != row["duplicate_group"])
+            self._stands_for = {row["duplicate_group"]: row["image"] for row in odd}
         return self._stands_for
 
 

@@ -49,6 +49,7 @@ class TableWriter:
 
 def read_rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
     """The rows of a table that `TableWriter` wrote, a few thousand in memory at a time."""
-    with pq.ParquetFile(path) as table:
+    # A buffer that reads ahead keeps the whole table in the end: 100 MB at 5 million votes.
+    with pq.ParquetFile(path, pre_buffer=False) as table:
         for batch in table.iter_batches(batch_size=2_000, columns=columns):
             yield from batch.to_pylist()

@@ -68,7 +68,7 @@ class VoteStatistics:
 def vote_statistics(folder: Path) -> VoteStatistics:
     """Read votes.parquet and the manifest's categories; both are sorted by image."""
     counter = _Counter(_Categories(folder / layout.MANIFEST))
-    with pq.ParquetFile(folder / layout.VOTES) as table:
+    with pq.ParquetFile(folder / layout.VOTES, pre_buffer=False) as table:
         columns = [name for name in _COLUMNS if name in table.schema_arrow.names]
         for batch in table.iter_batches(batch_size=BATCH, columns=columns):
             counter.add(batch)
@@ -86,7 +86,7 @@ class _Categories:
         self._labels = np.empty(0, np.int64)
 
     def _read(self, manifest: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        with pq.ParquetFile(manifest) as table:
+        with pq.ParquetFile(manifest, pre_buffer=False) as table:
             for batch in table.iter_batches(batch_size=BATCH, columns=["image", "category"]):
                 yield _images(batch.column(0)), _coded(batch.column(1), self._codes, self.names)
 
