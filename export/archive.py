@@ -69,11 +69,18 @@ class Archive:
             DamagedRelease: a file was changed or lost; what came so far must not be taken for the whole.
         """
         left = (self.size if stop is None else min(stop, self.size)) - start
+        waiting, held = [], 0  # small files are sent many at a time
         for piece in self._from(start):
-            if left <= 0:
-                return
-            yield piece[:left]
-            left -= len(piece)
+            if held + len(piece) > CHUNK or held >= left:
+                yield b"".join(waiting)[:left]
+                left -= held
+                waiting, held = [], 0
+                if left <= 0:
+                    return
+            waiting.append(piece)
+            held += len(piece)
+        if left > 0 and held:
+            yield b"".join(waiting)[:left]
 
     def _from(self, start: int) -> Iterator[bytes]:
         """Everything from `start` to the end."""
@@ -147,9 +154,21 @@ def _length(folder: Path, top: str, path: str) -> int:
 
 
 def _header(top: str, path: str, size: int) -> bytes:
-    info = tarfile.TarInfo(f"{top}/{path}")
-    info.size = size
-    return info.tobuf(tarfile.PAX_FORMAT)
+    """A member's header, as `tarfile` writes it; the usual case, a short name, without its detours."""
+    name = f"{top}/{path}"
+    if len(name) > tarfile.LENGTH_NAME or not name.isascii() or size >= 8**11:
+        info = tarfile.TarInfo(name)
+        info.size = size
+        return info.tobuf(tarfile.PAX_FORMAT)
+    head = name.encode().ljust(tarfile.LENGTH_NAME, b"\0") + _MODE_AND_OWNER + b"%011o" % size + _TIME
+    checksum = sum(head) + _TAIL_SUM
+    return head + b"%06o\0" % checksum + _TAIL
+
+
+_PLAIN = tarfile.TarInfo("").tobuf(tarfile.PAX_FORMAT)
+_MODE_AND_OWNER, _TIME, _TAIL = _PLAIN[100:124], _PLAIN[135:148], _PLAIN[155:]
+_TAIL_SUM = sum(_TAIL[1:]) + 8 * ord(" ")
+"""What a checksum counts after the size: itself as eight spaces."""
 
 
 def _open(path: Path) -> BinaryIO:

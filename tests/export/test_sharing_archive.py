@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from export import archive as archive_module
 from export.archive import CHUNK, Archive, DamagedRelease
 from export.byte_range import Unsatisfiable, parse_range
 
@@ -70,6 +71,16 @@ def test_any_range_is_a_part_of_the_whole(archive, whole, data):
     start = data.draw(st.integers(0, len(whole) - 1))
     stop = data.draw(st.one_of(st.none(), st.integers(start, len(whole) + 10)))
     assert b"".join(archive.read(start, stop)) == whole[start:stop]
+
+
+@given(
+    path=st.text(alphabet="ab/é.", min_size=1, max_size=200),
+    size=st.one_of(st.integers(0, 10_000), st.integers(8**11 - 3, 8**11 + 3)),
+)
+def test_headers_are_those_of_tarfile(path, size):
+    info = tarfile.TarInfo(f"top/{path}")
+    info.size = size
+    assert archive_module._header("top", path, size) == info.tobuf(tarfile.PAX_FORMAT)
 
 
 def test_pieces_are_small_whatever_the_file(archive):
