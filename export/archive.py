@@ -69,7 +69,8 @@ class Archive:
             DamagedRelease: a file was changed or lost; what came so far must not be taken for the whole.
         """
         left = (self.size if stop is None else min(stop, self.size)) - start
-        waiting, held = [], 0  # small files are sent many at a time
+        waiting: list[bytes] = []  # small files are sent many at a time
+        held = 0
         for piece in self._from(start):
             if held + len(piece) > CHUNK or held >= left:
                 yield b"".join(waiting)[:left]

@@ -95,19 +95,21 @@ def accept_terms(
     """
     terms = terms_of(release)
     if sha256 != terms.sha256:
-        raise NotAccepted("terms", "These are not the terms of this release now: read them and accept again.")
+        raise NotAccepted(
+            "terms", _("These are not the terms of this release now: read them and accept again.")
+        )
     told = {ask: " ".join(answers.get(ask, "").split()) for ask in terms.asks}
     for ask, answer in told.items():
         if not answer or "\x00" in answer:
-            raise NotAccepted(ask, f"The terms ask for your {ask}.")
+            raise NotAccepted(ask, _("The terms ask for this: {ask}.").format(ask=ask))
         if len(answer) > LONGEST[ask]:
-            raise NotAccepted(ask, f"At most {LONGEST[ask]} characters.")
+            raise NotAccepted(ask, _("At most {n} characters.").format(n=LONGEST[ask]))
     if "@" not in told.get("email", "@"):
-        raise NotAccepted("email", "This is no email address.")
+        raise NotAccepted("email", _("This is no email address."))
     hashed = salted_hmac("export.acceptance", address, algorithm="sha256").hexdigest()
     slot = f"acceptances:{hashed}"
     if not cache.add(slot, 1, 3600) and cache.incr(slot) > MOST:
-        raise TooManyAcceptances("Too many acceptances from your address. Use the link you were given.")
+        raise TooManyAcceptances(_("Too many acceptances from your address. Use the link you were given."))
     return Acceptance.objects.create(
         release=release, terms=save_terms(terms), user=user, address_hash=hashed, **told
     )
@@ -135,15 +137,15 @@ def open_link(release_name: str, version: str, link: str) -> Acceptance:
         told: Any = _signer().unsign_object(link)
         key, until = int(told["a"]), int(told["t"])
     except (BadSignature, ValueError, TypeError, KeyError):
-        raise BadLink("This link was not given out by this site, or a part of it was lost.") from None
+        raise BadLink(_("This link was not given out by this site, or a part of it was lost.")) from None
     found = Acceptance.objects.select_related("release__dataset", "release__share__terms", "terms", "user")
     acceptance = found.filter(pk=key, release__dataset__name=release_name, release__version=version).first()
     if acceptance is None or not _may_hold(acceptance):
-        raise BadLink("This link is not for this release.")
+        raise BadLink(_("This link is not for this release."))
     if until < time.time():
-        raise ExpiredLink("This link has expired: links work for a week.")
+        raise ExpiredLink(_("This link has expired: links work for a week."))
     if acceptance.terms.sha256 != terms_of(acceptance.release).sha256:
-        raise ExpiredLink("The terms of this release have changed since this link was given out.")
+        raise ExpiredLink(_("The terms of this release have changed since this link was given out."))
     return acceptance
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import Http404
+from django.utils.translation import gettext as _
 
 from annotation_site.models import User
 from annotation_site.services.access import LOOKERS, datasets_for
@@ -35,7 +36,7 @@ def visible_release(user: User | None, name: str, version: str) -> Release:
     """
     release = visible_releases(user).filter(dataset__name=name, version=version).first()
     if release is None:
-        raise Http404("There is no such release, or it is not shared.")
+        raise Http404(_("There is no such release, or it is not shared."))
     return release
 
 

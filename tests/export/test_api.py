@@ -197,7 +197,7 @@ def test_accepting_needs_the_terms_that_were_read_and_what_they_ask(shared, clie
         return client.post(f"{ONE}/acceptances", body, content_type="application/json")
 
     assert "not the terms" in problem(accept(sha256="0" * 64, name="Ada"), 422)
-    assert "asks for your name" in problem(accept(sha256=terms["sha256"]), 422).replace("ask for", "asks for")
+    assert "The terms ask for this: name" in problem(accept(sha256=terms["sha256"]), 422)
     problem(accept(), 422)
     made = accept(sha256=terms["sha256"], name="Ada", purpose="not asked")
     assert made.status_code == 201

@@ -200,6 +200,18 @@ def test_a_picture_that_was_taken_down_is_gone_from_the_old_release_too(shared, 
     assert "given out no more" in text(client, f"{HOME}download", 410)
 
 
+def test_a_takedown_and_a_deprecation_by_command_reach_the_pages(shared, tmp_path, client):
+    row = held(shared, "val")
+    out = ["--output", str(tmp_path / "out"), "--reason", "asked for"]
+    call_command("takedown_release", "birds", "1.0.1", row.image.sha256, *out, stdout=StringIO())
+    assert "One picture was taken down" in text(client, HOME)
+    text(client, f"{HOME}pictures/{row.image.sha256}/full", 404)
+    share_release(Release.objects.get(version="1.0.1"))
+    assert 'class="button primary" href="/releases/birds/1.0.1/"' in text(client, HOME)
+    call_command("deprecate_release", "birds-1.0.0", "--reason", "Has a leak.", stdout=StringIO())
+    assert "Has a leak." in text(client, HOME)
+
+
 def test_a_deprecated_release_says_so_and_names_its_heir(shared, world, tmp_path, client):
     heir = publish_release(world.dataset, "1.1.0", tmp_path / "out").release
     Release.objects.filter(pk=shared.pk).update(
