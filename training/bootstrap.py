@@ -1,21 +1,43 @@
 """Intervals over both chances of a run: which test images were drawn, and which seeds.
 
-The hierarchical (pigeonhole) bootstrap of crossed data (Owen 2007, "The pigeonhole bootstrap", Annals of
-Applied Statistics 1(2)): images and seeds are drawn anew, independently of each other, and every cell takes
-the product of its two weights. Arms share their draws, so that differences between arms are paired.
+A hierarchical bootstrap of crossed data. Images are drawn anew with replacement. Seeds are too few to be
+drawn anew (five values have no tails): each replicate moves the mean by the seeds' own deviations, each times
+a normal number, all divided by one chi, so that the seeds' part has Student's t of S - 1 degrees of freedom.
+The chance of single predictions is in the deviations of the seeds' means and again in those of the images';
+from the latter, of which there are many, it is taken off by the analysis of variance (Searle, Casella &
+McCulloch 1992, "Variance Components", section 4.3). The plain product of weights counts it three times (Owen
+2007, "The pigeonhole bootstrap", Annals of Applied Statistics 1(2)). All arms share their draws, so that
+differences between arms are paired.
+
+How often 95% intervals held the truth in 2,000 made-up experiments each of 5 seeds and 400 images (binomial
+error of a share: 0.5 points), and their mean width in points. `plain`: the pigeonhole bootstrap, S - 1 of S
+seeds being drawn.
+
+| chance is mostly of | this bootstrap | plain |
+|---|---|---|
+| images              | 94.2%, 8.8     | 94.5%, 8.8 |
+| seeds               | 95.2%, 12.7    | 95.8%, 10.8 |
+| single predictions  | 95.7%, 5.4     | 100.0%, 7.0 |
+| all three           | 95.5%, 7.5     | 98.8%, 8.0 |
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
+
+from quality.agreement import wilson
 
 REPLICATES = 4000
+FEWEST_REPLICATES = 400
+MOST_CELLS = 400_000_000
+"""Replicates times images; of very many images fewer replicates are drawn."""
 LEVEL = 0.95
 POWER = 0.80
+CHUNK = 250
 Floats = np.ndarray
 
 
@@ -36,25 +58,82 @@ class Estimate:
 class Bootstrap:
     """Draws for tables of float[seeds, images], the same for every table given to it.
 
-    One seed fewer than there are is drawn: the variance over S drawn of S seeds is too small by (S-1)/S,
-    which matters at 5 seeds. A single seed stands for itself and its chance is not in the interval.
+    A single seed stands for itself and its chance is not in the interval.
     """
 
     def __init__(self, seeds: int, images: int, replicates: int = REPLICATES, key: int = 0) -> None:
         rng = np.random.default_rng([key, seeds, images])
-        drawn = max(1, seeds - 1)
-        self._seeds = rng.multinomial(drawn, np.full(seeds, 1 / seeds), replicates) / drawn
-        self._images = rng.multinomial(images, np.full(images, 1 / images), replicates) / images
+        replicates = affordable(images, replicates)
+        self._images = np.concatenate(list(_drawn(rng, images, replicates)))
+        self._seeds = rng.standard_normal((replicates, seeds))
+        if seeds > 1:
+            chi = np.sqrt(rng.chisquare(seeds - 1, replicates) / (seeds - 1))
+            self._seeds /= (chi * np.sqrt(seeds * (seeds - 1)))[:, None]
 
     def mean(self, table: Floats) -> Estimate:
-        """The mean of float[seeds, images], accuracy or a paired difference, with its interval."""
-        draws = np.einsum("bi,bi->b", self._seeds @ table.astype(np.float64), self._images)
-        return estimate(float(table.mean()), draws)
+        """The mean of float[seeds, images], such as a paired difference, with its interval."""
+        table = table.astype(np.float64)
+        value, by_seed = table.mean(), table.mean(axis=1)
+        by_image = value + _own_share(table) * (table.mean(axis=0) - value)
+        draws = np.concatenate(
+            [
+                self._images[start : start + CHUNK].astype(np.float64) @ by_image
+                for start in range(0, len(self._images), CHUNK)
+            ]
+        ) / len(by_image)
+        if len(by_seed) > 1:
+            draws = draws + self._seeds @ (by_seed - value)
+        return estimate(float(value), draws)
+
+    def accuracy(self, table: Floats) -> Estimate:
+        """The mean of a table of 0 and 1; Wilson's interval where all are right, or all wrong."""
+        found = self.mean(table)
+        if found.value not in (0.0, 1.0):
+            return found
+        lo, hi = wilson(found.value, float(table.shape[1]))
+        return Estimate(found.value, lo, hi, found.draws)
 
     def difference(self, one: Floats, other: Floats) -> tuple[Estimate, float]:
         """`one` minus `other`, paired by seed and image, and its two-sided bootstrap p-value."""
         result = self.mean(one.astype(np.float64) - other.astype(np.float64))
         return result, two_sided_p(result.draws)
+
+
+def affordable(images: int, replicates: int = REPLICATES) -> int:
+    """Replicates that so many images allow."""
+    return max(min(replicates, FEWEST_REPLICATES), min(replicates, MOST_CELLS // max(images, 1)))
+
+
+def resampled_means(values: Floats, key: int = 0) -> Floats:
+    """float64[replicates, columns]: means of the columns of float[images, columns] over images drawn anew.
+
+    Columns share their draws.
+    """
+    rng = np.random.default_rng([key, len(values)])
+    parts = _drawn(rng, len(values), affordable(len(values)))
+    return np.concatenate([part.astype(np.float64) @ values for part in parts]) / len(values)
+
+
+def _drawn(rng: np.random.Generator, images: int, replicates: int) -> Iterator[np.ndarray]:
+    """uint8[up to CHUNK, images]: how often each image is drawn, `replicates` rows in all."""
+    for start in range(0, replicates, CHUNK):
+        rows = min(CHUNK, replicates - start)
+        counts = np.empty((rows, images), np.uint8)  # more than 255 of one image does not happen
+        for row in range(rows):
+            counts[row] = np.bincount(rng.integers(0, images, images), minlength=images)
+        yield counts
+
+
+def _own_share(table: Floats) -> float:
+    """0 to 1: what part of the images' mean deviations is the images' own, not that of single cells."""
+    seeds, images = table.shape
+    if seeds < 2 or images < 2:
+        return 1.0
+    of_image, of_seed = table.mean(axis=0) - table.mean(), table.mean(axis=1)
+    between = seeds * float((of_image**2).sum()) / (images - 1)
+    rest = table - of_image - of_seed[:, None]
+    single = float((rest**2).sum()) / ((seeds - 1) * (images - 1))
+    return float(np.sqrt(max(0.0, 1.0 - single / between))) if between > 0 else 0.0
 
 
 def estimate(value: float, draws: Floats) -> Estimate:
@@ -84,7 +163,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def smallest_difference(draws: Floats) -> float:
-    """The true difference that a run like this one would call real in 80% of cases, at 5% two-sided."""
-    factor = norm.ppf((1 + LEVEL) / 2) + norm.ppf(POWER)
-    return float(factor * np.std(draws))
+def smallest_difference(difference: Estimate) -> float:
+    """The true difference that a run like this one would call real in 80% of cases, at 5% two-sided.
+
+    From half the interval's width, so that the few seeds' wider tails count.
+    """
+    critical = float(ndtri((1 + LEVEL) / 2))
+    return (difference.hi - difference.lo) / 2 * (critical + float(ndtri(POWER))) / critical

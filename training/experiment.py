@@ -33,11 +33,12 @@ _SEEDING = threading.Lock()  # layers draw their first weights from torch's one 
 class Bench:
     """What all pairs of a run share: the inputs on the device, and how to build the net.
 
-    `train`, `test`: int64, rows of the cache. `build`: a fresh net; the caller seeds torch before.
+    `train`, `test`: int64, rows of the cache. `fresh`: a new net; see `build`.
     """
 
     batches: Batches
-    build: Callable[[], nn.Module]
+    fresh: Callable[[], nn.Module]
+    classes: int
     train: torch.Tensor
     test: torch.Tensor
     precision: str
@@ -88,6 +89,7 @@ def set_up(
         return Bench(
             batches,
             lambda: networks.from_scratch(settings.model, classes),
+            classes,
             train,
             test,
             precision,
@@ -102,6 +104,7 @@ def set_up(
     return Bench(
         feature_batches(features, settings.flip),
         lambda: networks.head(views, classes, settings.hidden),
+        classes,
         train,
         test,
         "fp32",  # a head is too small to gain from bf16
@@ -109,17 +112,25 @@ def set_up(
     )
 
 
+def build(bench: Bench, settings: Settings, seed: int) -> nn.Module:
+    """A fresh net on the device; its first weights depend on the seed alone."""
+    with _SEEDING:
+        torch.manual_seed(seed)
+        net = bench.fresh()
+    net = net.to(bench.device)
+    return net if settings.model == networks.FROZEN else net.to(memory_format=torch.channels_last)
+
+
 def train_pair(bench: Bench, targets: Targets, settings: Settings, seed: int) -> tuple[nn.Module, PairResult]:
     """One arm under one seed: initialisation and order depend on the seed alone, never on the arm."""
     started = time.monotonic()
-    with _SEEDING:
-        torch.manual_seed(seed)
-        net = bench.build()
-    net = net.to(bench.device)
-    if settings.model != networks.FROZEN:
-        net = net.to(memory_format=torch.channels_last)
+    net = build(bench, settings, seed)
     taught = torch.from_numpy(targets.labels if targets.soft is None else targets.soft).to(bench.device)
-    fitted = fit(net, bench.batches, bench.train, taught, settings, seed, bench.precision)
+    train, pictures = bench.train, len(bench.train)
+    if targets.rows is not None:
+        chosen = torch.from_numpy(targets.rows).to(bench.device)
+        train, taught = train[chosen], taught[chosen]
+    fitted = fit(net, bench.batches, train, taught, settings, seed, bench.precision, pictures)
     probabilities = predict(net, bench.batches, bench.test, bench.precision)
     seconds = time.monotonic() - started
     return net, PairResult(probabilities.numpy(), np.array(fitted.losses), seconds)

@@ -65,24 +65,29 @@ def fit(
     settings: Settings,
     seed: int,
     precision: str,
+    pictures: int | None = None,
 ) -> Fitted:
     """Train `net` in place.
 
-    `rows`: int64[n], the train pictures. `targets`: int64[n] classes or float32[n, classes]. Raises
+    `rows`: int64[n], the train pictures. `targets`: int64[n] classes or float32[n, classes]. `pictures`: as
+    many steps are taken as for so many (default: n), the n being gone through more often. Raises
     `DivergedError` at the end of the epoch in which the loss stopped being a number.
     """
     device = rows.device
     order = torch.Generator().manual_seed(seed)
     chance = torch.Generator(device=device).manual_seed(seed)
-    size = min(settings.batch, len(rows))
-    per_epoch = max(1, len(rows) // size)
+    pictures = pictures or len(rows)
+    size = min(settings.batch, pictures)
+    per_epoch = max(1, pictures // size)
+    rounds = math.ceil(per_epoch * size / len(rows))
     steps = per_epoch * settings.epochs
     optimizer = optimizer_for(net, settings)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: rate_at(s, steps, settings.warmup))
     losses = []
     net.train()
     for epoch in range(settings.epochs):
-        shuffled = torch.randperm(len(rows), generator=order).to(device)
+        turns = [torch.randperm(len(rows), generator=order) for _ in range(rounds)]
+        shuffled = torch.cat(turns).to(device)
         total = torch.zeros((), device=device)
         for index in range(per_epoch):
             chosen = shuffled[index * size : (index + 1) * size]

@@ -68,13 +68,16 @@ def curve(fit: dict[str, Any]) -> str:
         axes.plot(x, middle, color=ACCENT, linewidth=1.5)
         for point in fit["points"]:
             at, top = 100 * (1 - point["label_error"]), point["top1"]
-            injected = point["arm"].startswith("noise")
+            hollow = point["arm"].startswith("noise")
+            colour = INK if point["fitted"] else SOFT
             ends = [100 * top["lo"], 100 * top["hi"]]
-            axes.plot([at, at], ends, color=SOFT if injected else INK, linewidth=1.2)
-            fill = "white" if injected else INK
-            axes.plot(at, 100 * top["value"], "o", color=INK, markerfacecolor=fill, markersize=5.5)
+            axes.plot([at, at], ends, color=SOFT if hollow else colour, linewidth=1.2)
+            fill = "white" if hollow else colour
+            axes.plot(at, 100 * top["value"], "o", color=colour, markerfacecolor=fill, markersize=5.5)
         name_points(axes, fit["points"])
-        axes.set_xlabel("label accuracy of the train pictures, % (hollow: errors put in by chance)")
+        axes.set_xlabel(
+            "label accuracy of the train pictures, % (hollow: errors put in by chance; grey: not fitted)"
+        )
         axes.set_ylabel("test accuracy, %")
         axes.margins(x=0.06, y=0.08)
 

@@ -54,6 +54,8 @@ class Settings:
     `model`: `lite0` (frozen EfficientNet-lite0 under a head), `small` (a small net from scratch) or the name
     of a torchvision classification model, from scratch. `size`: pixels. `hidden`: units of the head's hidden
     layer, 0 for a linear head. `warmup`: share of the steps. `shift`: pixels of random shift in training.
+    `confidence`: pictures below it leave the arm `confident`. `folds`: parts for the arm `cleaned`. `arms`:
+    names of `training.arms`, or `all` that the release can give.
     """
 
     preset: str = "quick"
@@ -70,6 +72,8 @@ class Settings:
     flip: bool = True
     shift: int = 0
     precision: str = "auto"
+    confidence: float = 0.9
+    folds: int = 5
     seeds: int = 5
     arms: tuple[str, ...] = DEFAULT_ARMS
 
@@ -86,7 +90,19 @@ PRESETS = {
         lr=0.05,
         weight_decay=5e-4,
         shift=8,
-        arms=("one_vote", "majority", "dawid_skene", "consensus", "soft_posterior", *DEFAULT_ARMS[3:]),
+        arms=(
+            *(
+                "one_vote",
+                "majority",
+                "dawid_skene",
+                "consensus",
+                "soft_posterior",
+                "soft_votes",
+                "confident",
+            ),
+            *("cleaned", "cleaned_control", *DEFAULT_ARMS[3:]),
+            *("noise_crowd_10", "noise_crowd_20", "noise_crowd_40"),
+        ),
     ),
 }
 OPTIMIZERS = ("adamw", "adam", "sgd")
@@ -141,6 +157,8 @@ def _check(settings: Settings) -> None:
         (0 <= settings.warmup < 1, "warmup must be from 0 to below 1"),
         (0 <= settings.label_smoothing < 1, "label_smoothing must be from 0 to below 1"),
         (settings.shift >= 0, "shift must be 0 or more"),
+        (0 < settings.confidence <= 1, "confidence must be above 0 and at most 1"),
+        (2 <= settings.folds <= 100, "folds must be from 2 to 100"),
         (1 <= settings.seeds <= 1000, "seeds must be from 1 to 1000"),
         (settings.optimizer in OPTIMIZERS, f"optimizer must be one of {', '.join(OPTIMIZERS)}"),
         (settings.precision in PRECISIONS, f"precision must be one of {', '.join(PRECISIONS)}"),

@@ -30,7 +30,8 @@ class Release:
 
     `classes`: category ids in the order of their class index. `manifest`: one row per picture of the train,
     val and test splits, sorted by image, ids as text, missing labels as None. `votes` and `posteriors`: the
-    release's tables, or empty frames where it carries none.
+    release's tables, or empty frames where it carries none. `label_accuracy`: what release.json says of its
+    labels (value, lo, hi, n, basis), or None.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class Release:
     manifest: pd.DataFrame
     votes: pd.DataFrame
     posteriors: pd.DataFrame
+    label_accuracy: dict[str, Any] | None = None
 
     def split(self, name: str) -> pd.DataFrame:
         """The manifest's rows of one split, sorted by image, index 0..n-1."""
@@ -65,6 +67,7 @@ def open_release(path: Path, verify: bool = True, workers: int = 2) -> Release:
         raise ReleaseError(f"{path / 'release.json'} names no release (needs name and version)")
     classes, names = _classes(path)
     manifest = _manifest(path, classes)
+    accuracy = about.get("label_accuracy")
     release = Release(
         path=path,
         name=str(about["name"]),
@@ -75,6 +78,7 @@ def open_release(path: Path, verify: bool = True, workers: int = 2) -> Release:
         manifest=manifest,
         votes=_table(path / "votes.parquet", VOTE_COLUMNS),
         posteriors=_table(path / "posteriors.parquet", ("image", "category", "probability")),
+        label_accuracy=accuracy if isinstance(accuracy, dict) else None,
     )
     _check_trainable(release)
     return release

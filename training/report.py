@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from annotation_site.figures import points
-from training import measures, plots
+from training import findings, measures, plots
 from training.bootstrap import Bootstrap
+from training.page_parts import figure, interval, percent, table
 from training.release import Release
 from training.store import PairResult
 from training.summary import TestSet
@@ -50,9 +50,11 @@ def render(
     predicted = np.concatenate([result.probabilities.argmax(axis=1) for result in found[shown]])
     matrix = measures.confusion(predicted, np.tile(test.truth, len(found[shown])), len(names))
     parts = [
-        _opening(metrics),
-        _curve(metrics),
-        _arms(metrics),
+        findings.opening(metrics),
+        findings.label_error_cost(metrics),
+        findings.next_votes(metrics),
+        findings.arms(metrics),
+        findings.noisy_test(metrics),
         _per_category(matrix, names, shown, found[shown], test),
         _confusions(matrix, names, shown, probabilities.argmax(axis=1), test, pixels),
         _calibration(metrics, found, test),
@@ -67,107 +69,6 @@ def render(
     )
 
 
-def percent(value: float | None, digits: int = 1) -> str:
-    """A fraction in percent; an en dash where there is none."""
-    return "–" if value is None or not np.isfinite(value) else f"{100 * value:.{digits}f}%"
-
-
-def interval(row: dict[str, float] | None, signed: bool = False) -> str:
-    """`71.2% (69.0 to 73.3)`; signed figures are differences in points."""
-    if row is None:
-        return "–"
-    if signed:
-        return f"{points(row['value'])} ({points(row['lo'])} to {points(row['hi'])})"
-    return f"{100 * row['value']:.1f}% ({100 * row['lo']:.1f} to {100 * row['hi']:.1f})"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], main: int | None = None) -> str:
-    """An HTML table of escaped text; row `main` is set in bold."""
-    cells = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join(
-        f"<tr{' class=main' if index == main else ''}>"
-        f"{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>"
-        for index, row in enumerate(rows)
-    )
-    return f'<div class="scroll"><table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def figure(source: str, caption: str) -> str:
-    """A plot with a text for those who cannot see it."""
-    return f'<figure><img class="plot" src="{source}" alt="{escape(caption)}"></figure>'
-
-
-def _opening(metrics: dict[str, Any]) -> str:
-    first = next(iter(metrics["arms"].values()))
-    facts = (
-        f"{metrics['test_images']} test images with references, {first['n_train']} train pictures, "
-        f"{len(first['seeds'])} seeds an arm, model {metrics['model']} on {metrics['device']}. "
-        "Intervals are 95%, over test images and seeds."
-    )
-    primary = metrics["primary"]
-    answer = ""
-    if primary:
-        sure = primary["lo"] > 0 or primary["hi"] < 0
-        verb = "gains" if primary["value"] > 0 else "loses"
-        told = "" if sure else "; the data cannot tell the two apart"
-        answer = (
-            f'<p class="answer">Training on the consensus instead of the majority {verb} '
-            f"{abs(100 * primary['value']):.1f} points of test accuracy "
-            f"(95% interval {points(primary['lo'])} to {points(primary['hi'])}, "
-            f"p = {primary['p']:.2g}){told}.</p>"
-        )
-    if metrics["smallest_difference"] is not None:
-        facts += (
-            f" A run like this one sees a difference of {100 * metrics['smallest_difference']:.1f} points "
-            "in four cases of five."
-        )
-    warnings = "".join(f'<p class="warn">Warning: {escape(line)}.</p>' for line in metrics["warnings"])
-    return f'{answer}<p class="soft">{escape(facts)}</p>{warnings}'
-
-
-def _curve(metrics: dict[str, Any]) -> str:
-    fit = metrics["curve"]
-    if fit is None:
-        return (
-            "<h2>What label error costs</h2><p>No curve: it needs three arms whose label error is known "
-            "and differs.</p>"
-        )
-    slope = fit["slope"]
-    text = (
-        f"Each point of label error costs {slope['value']:.2f} points of test accuracy "
-        f"({slope['lo']:.2f} to {slope['hi']:.2f}) over this range. Labels without error would give "
-        f"{interval(fit['at_zero'])}. The arms lie {100 * fit['residual']:.1f} points from the curve."
-    )
-    plot = figure(plots.curve(fit), "Test accuracy against label accuracy of each arm, with the fitted curve")
-    return f"<h2>What label error costs</h2><p>{escape(text)}</p>{plot}"
-
-
-def _arms(metrics: dict[str, Any]) -> str:
-    rows = []
-    for arm, row in metrics["arms"].items():
-        other = row["minus_majority"]
-        chance = None if other is None else other["p"] if other["p_holm"] is None else other["p_holm"]
-        rows.append(
-            [
-                arm,
-                interval(row["label_error_interval"]),
-                interval(row["top1"]),
-                interval(row["top5"]),
-                interval(other, signed=True),
-                "–" if chance is None else f"{chance:.2g}",
-            ]
-        )
-    order = list(metrics["arms"])
-    head = ("arm", "label error", "top-1", "top-5", "minus majority, points", "p")
-    main = order.index("consensus") if "consensus" in order else None
-    note = (
-        "All arms trained on the same pictures, with the same initialisation and order in each seed; "
-        "the last weights count. Consensus minus majority was named before the run; the other differences "
-        "carry Holm's p."
-    )
-    return f'<h2>The labellings</h2>{table(head, rows, main)}<p class="soft">{note}</p>'
-
-
 def _per_category(
     matrix: np.ndarray, names: Sequence[str], arm: str, results: Sequence[PairResult], test: TestSet
 ) -> str:
@@ -177,7 +78,7 @@ def _per_category(
     rows = []
     for index, name in enumerate(names):
         own = right[:, test.truth == index]
-        recall = Bootstrap(len(own), own.shape[1]).mean(own).as_dict() if own.size else None
+        recall = Bootstrap(len(own), own.shape[1]).accuracy(own).as_dict() if own.size else None
         figures = (percent(float(precision[index])), interval(recall), percent(float(f1[index])))
         rows.append([name, str(own.shape[1]), *figures])
     head = ("category", "test images", "precision", "recall", "F1")

@@ -19,7 +19,8 @@ import numpy as np
 from tqdm import tqdm
 
 from ingest.arguments import Arguments
-from training.arms import ARMS, ArmError, Labellings, default_arms, prepare
+from training.arms import ARMS, AUDIT, ArmError, Labellings
+from training.prepare import ALL, default_arms, known_arm, prepare, unknown_arm
 from training.presets import PRESETS, Settings, SettingsError, resolve
 from training.release import Release, ReleaseError, open_release
 from training.store import RunFolder, StoreError, digest_of, write_atomically
@@ -43,7 +44,9 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("release", type=Path, help="release folder (DATASET-VERSION)")
     p.add_argument("-o", "--output", type=Path, required=True, metavar="RUN", help="folder of the run")
-    p.add_argument("--arms", type=_names, metavar="A,B", help=f"labellings to compare: {', '.join(ARMS)}")
+    p.add_argument(
+        "--arms", type=_names, metavar="A,B", help=f"labellings to compare: {', '.join(ARMS)}; {ALL}"
+    )
     p.add_argument("--seeds", type=int, metavar="N", help="runs of each arm, default 5")
     p.add_argument("--preset", help=f"{', '.join(PRESETS)}; default quick")
     p.add_argument("--config", type=Path, metavar="F.toml", help="settings; flags override them")
@@ -54,6 +57,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--batch", type=int, metavar="N")
     p.add_argument("--lr", type=float, help="learning rate")
     p.add_argument("--weight-decay", type=float)
+    p.add_argument(
+        "--confidence",
+        type=float,
+        metavar="P",
+        help="arm confident: pictures below it are left out, default 0.9",
+    )
+    p.add_argument("--folds", type=int, metavar="N", help="arm cleaned: parts of the train split, default 5")
     p.add_argument("--precision", help="auto, bf16 or fp32")
     p.add_argument("--device", default="auto", help="auto, cpu or cuda")
     p.add_argument(
@@ -125,14 +135,14 @@ def retrain(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
     release = open_release(arguments.release, verify=not arguments.no_verify, workers=threads)
     warnings: list[str] = []
     if not named:
-        arms, warnings = default_arms(release, settings.arms)
+        arms, warnings = default_arms(release, settings.arms, settings.confidence)
         if not arms:
             raise ArmError(f"no arm can be made from {release.path}: {'; '.join(warnings)}")
         settings = dataclasses.replace(settings, arms=tuple(arms))
 
     import torch  # after the input was found usable: loading it takes seconds
 
-    from training import experiment, report, summary
+    from training import cleaning, experiment, report, summary
     from training.cache import open_pictures
 
     torch.set_num_threads(threads)
@@ -141,16 +151,22 @@ def retrain(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
     except ValueError as error:
         raise SettingsError(str(error)) from None
     folder, cache = RunFolder(arguments.output), arguments.cache or arguments.output / "cache"
-    labellings = prepare(release, settings.arms)
+    labellings = prepare(release, settings.arms, confidence=settings.confidence)
     identity = _identity(release, settings, threads, str(device), torch.__version__)
     folder.begin(identity, arguments.restart)
     pictures = open_pictures(release, settings.size, cache, threads, progress)
     if not pictures.readable.all():
-        labellings = prepare(release, settings.arms, _train_marks(release, pictures.readable))
+        marks = _train_marks(release, pictures.readable)
+        labellings = prepare(release, settings.arms, marks, settings.confidence)
         warnings.append(f"{int((~pictures.readable).sum())} pictures cannot be decoded and are left out")
     _guard_images(folder, labellings)
     rows, test = _test_set(release, pictures.readable, warnings)
     bench = experiment.set_up(release, pictures, labellings, rows, settings, device, cache, threads, progress)
+    doubts = None
+    if any(arm.startswith("cleaned") for arm in labellings.arms):
+        doubts = cleaning.find_doubts(bench, labellings, settings, folder, progress)
+        labellings = labellings.with_flagged(doubts.flagged, lenient=not named)
+    labellings.check(settings.seeds)
     found = experiment.run_pairs(bench, labellings, settings, folder, threads, progress)
 
     metrics = _metrics(release, settings, summary.summarise(labellings, found, test, settings.seeds))
@@ -161,8 +177,10 @@ def retrain(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
         "environment": environment(threads, bench.precision, torch),
         "seconds": round(time.monotonic() - started, 1),
     }
-    page = report.render(metrics, release, found, test, pictures.pixels[rows])
-    _write(folder, metrics, summary.predictions(found, test, release.classes), page)
+    main = {arm: results for arm, results in found.items() if not arm.startswith(AUDIT)}
+    page = report.render(metrics, release, main, test, pictures.pixels[rows])
+    table = summary.predictions(found, test, release.classes, doubts, labellings.images)
+    _write(folder, metrics, table, page)
     return metrics
 
 
@@ -191,13 +209,17 @@ def _write(folder: RunFolder, metrics: dict[str, Any], predictions: Any, page: s
 
 def _settings(arguments: argparse.Namespace) -> tuple[Settings, bool]:
     """The settings, and whether the user named the arms (then each of them must be possible)."""
-    keys = ("arms", "seeds", "model", "size", "hidden", "epochs", "batch", "lr", "weight_decay", "precision")
+    keys = (
+        *("arms", "seeds", "model", "size", "hidden", "epochs", "batch", "lr", "weight_decay"),
+        *("precision", "confidence", "folds"),
+    )
     flags = {key: getattr(arguments, key) for key in keys}
     settings = resolve(arguments.preset, arguments.config, flags)
-    unknown = [arm for arm in settings.arms if arm not in ARMS]
+    unknown = [arm for arm in settings.arms if arm != ALL and not known_arm(arm)]
     if unknown:
-        raise SettingsError(f"unknown arm {unknown[0]!r}; known are {', '.join(ARMS)}")
-    return settings, bool(arguments.arms) or settings.arms != PRESETS[settings.preset].arms
+        raise SettingsError(unknown_arm(unknown[0]))
+    named = ALL not in settings.arms and settings.arms != PRESETS[settings.preset].arms
+    return settings, named or bool(arguments.arms and ALL not in arguments.arms)
 
 
 def _identity(
@@ -259,20 +281,23 @@ def environment(threads: int, precision: str, torch: Any) -> dict[str, Any]:
 
 
 def text_table(metrics: dict[str, Any]) -> str:
-    """The arms as text, figures in percent."""
-    width = max(len(arm) for arm in metrics["arms"])
-    lines = [f"{'arm':<{width}}  label error  test accuracy (95% interval)  minus majority"]
-    for arm, row in metrics["arms"].items():
+    """The arms as text, figures in percent; then what they mean, in words."""
+    audit = (metrics["audit"] or {"arms": {}})["arms"]
+    rows = metrics["arms"] | {f"{AUDIT}{arm}": row for arm, row in audit.items()}
+    width = max(len(arm) for arm in rows)
+    lines = [f"{'arm':<{width}}  pictures  label error  test accuracy (95% interval)  minus majority"]
+    for arm, row in rows.items():
         error = "        ?" if row["label_error"] is None else f"{100 * row['label_error']:8.1f}%"
         top = row["top1"]
         figure = f"{100 * top['value']:5.1f}%  ({100 * top['lo']:.1f} to {100 * top['hi']:.1f})"
-        other = row["minus_majority"]
+        other = row.get("minus_majority")
         against = (
             f"{100 * other['value']:+.1f}  ({100 * other['lo']:+.1f} to {100 * other['hi']:+.1f})"
             if other
             else ""
         )
-        lines.append(f"{arm:<{width}}  {error:>11}  {figure:<29}  {against}".rstrip())
+        lines.append(f"{arm:<{width}}  {row['n_train']:>8}  {error:>11}  {figure:<29}  {against}".rstrip())
+    lines += [metrics[key]["words"] for key in ("label_error_cost", "next_votes", "noisy_test")]
     lines += [f"warning: {line}" for line in metrics["warnings"]]
     return "\n".join(lines)
 

@@ -1,8 +1,9 @@
 """The run's folder: finished (arm, seed) pairs, each written whole, so that a killed run goes on where it
 was.
 
-`results/ARM-SEED.npz` holds what a pair found, `checkpoints/ARM-SEED.pt` its last weights, `run.json` what
-the run computes. Results of other settings, another release or another number of threads are never mixed in.
+`results/ARM-SEED.npz` holds what a pair found, `checkpoints/ARM-SEED.pt` its last weights, `out-of-fold.npz`
+what nets say of train pictures that they were not taught, `run.json` what the run computes. Results of other
+settings, another release or another number of threads are never mixed in.
 """
 
 from __future__ import annotations
@@ -41,6 +42,16 @@ def write_atomically(file: Path, content: bytes) -> None:
     part.replace(file)
 
 
+def save_arrays(file: Path, **arrays: Any) -> None:
+    """Write an .npz beside its final name, flush it to disk, then rename."""
+    part = file.with_suffix(".part")
+    with part.open("wb") as stream:
+        np.savez(stream, **arrays)
+        stream.flush()
+        os.fsync(stream.fileno())
+    part.replace(file)
+
+
 class RunFolder:
     """One run's folder on disk."""
 
@@ -48,6 +59,7 @@ class RunFolder:
         self.path = path
         self.results = path / "results"
         self.checkpoints = path / "checkpoints"
+        self.out_of_fold = path / "out-of-fold.npz"
 
     def begin(self, identity: dict[str, Any], restart: bool = False) -> None:
         """Take the folder for the run that `identity` describes, or go on with that very run.
@@ -60,6 +72,7 @@ class RunFolder:
         if restart:
             for folder in (self.results, self.checkpoints):
                 shutil.rmtree(folder, ignore_errors=True)
+            self.out_of_fold.unlink(missing_ok=True)
         elif description.is_file():
             self._compare(json.loads(description.read_text(encoding="utf-8")), identity)
         elif self.path.is_dir() and any(item.name != "cache" for item in self.path.iterdir()):
@@ -91,17 +104,12 @@ class RunFolder:
 
     def save(self, arm: str, seed: int, result: PairResult) -> None:
         """Store a finished pair; it counts as finished from the moment of the rename."""
-        part = self.results / f"{arm}-{seed}.part"
-        with part.open("wb") as stream:
-            np.savez(
-                stream,
-                probabilities=result.probabilities,
-                losses=result.losses,
-                seconds=np.float64(result.seconds),
-            )
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(self.results / f"{arm}-{seed}.npz")
+        save_arrays(
+            self.results / f"{arm}-{seed}.npz",
+            probabilities=result.probabilities,
+            losses=result.losses,
+            seconds=np.float64(result.seconds),
+        )
 
 
 def digest_of(names: tuple[str, ...]) -> str:

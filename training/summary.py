@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from training import measures
-from training.arms import NOISE, Labellings
-from training.bootstrap import Bootstrap, Estimate, holm, smallest_difference
-from training.curve import fit_curve
+from training.arms import AUDIT, NOISE, Labellings
+from training.bootstrap import Bootstrap, Estimate
+from training.contrasts import PRIMARY, Contrasts, contrast, warnings_of
+from training.curve import Cost, fit_curve, in_words, label_error_costs
+from training.label_error import LabelErrors, label_errors
+from training.next_votes import next_votes
+from training.noisy_test import noisy_test
 from training.store import PairResult
 
-PRIMARY = ("consensus", "majority")
+if TYPE_CHECKING:
+    from training.cleaning import Doubts
+
 FEW_IMAGES = 300
+OUT_OF_FOLD = "out_of_fold"
 
 
 @dataclass(frozen=True)
@@ -50,134 +57,164 @@ def _table(results: Sequence[PairResult], test: TestSet, k: int) -> np.ndarray:
     return np.stack([measures.hits(r.probabilities, test.truth, k) for r in results]).astype(np.float64)
 
 
-def _label_error(labellings: Labellings, arm: str, seeds: int) -> Estimate | None:
-    """The arm's share of wrong labels on train pictures with a reference, over images and seeds."""
-    errors = labellings.errors(arm, range(seeds))
-    if errors is None:
-        return None
-    return Bootstrap(1, len(errors), key=1).mean(errors[None, :])
-
-
 def summarise(
     labellings: Labellings, found: dict[str, list[PairResult]], test: TestSet, seeds: int
 ) -> dict[str, Any]:
-    """The measured part of metrics.json: arms, primary contrast, smallest difference, curve, warnings."""
+    """The measured part of metrics.json: arms, contrasts, curve, costs, next votes, noisy test, warnings."""
     classes = len(labellings.release.classes)
     bootstrap = Bootstrap(seeds, len(test.images))
     right = {arm: _table(results, test, 1) for arm, results in found.items()}
-    top1 = {arm: bootstrap.mean(table) for arm, table in right.items()}
-    errors = {arm: _label_error(labellings, arm, seeds) for arm in found}
-    contrasts = _against(right, PRIMARY[1], bootstrap) if PRIMARY[1] in right else {}
-    arms: dict[str, Any] = {}
+    top1 = {arm: bootstrap.accuracy(table) for arm, table in right.items()}
+    errors = label_errors(labellings, seeds)
+    contrasts = contrast(right, bootstrap)
+    rows: dict[str, Any] = {}
     for arm, results in found.items():
-        error = errors[arm]
-        five = bootstrap.mean(_table(results, test, 5)).as_dict() if classes > 5 else None
-        arms[arm] = {
-            "n_train": len(labellings.images),
-            "label_error": None if error is None else round(error.value, 6),
-            "label_error_interval": None if error is None else error.as_dict(),
+        five = bootstrap.accuracy(_table(results, test, 5)).as_dict() if classes > 5 else None
+        against = contrasts.between(arm, PRIMARY[1])
+        rows[arm] = {
+            "n_train": _size(labellings, arm),
+            **_error_of(errors, arm),
             "top1": top1[arm].as_dict(),
             "top5": five,
             "seeds": _seed_rows(results, test, classes),
-            "minus_majority": contrasts[arm][1] if arm in contrasts else None,
+            "minus_majority": None if against is None else against.as_dict(),
         }
-    known = {arm: error.value for arm, error in errors.items() if error is not None}
-    primary, smallest = _primary(right, contrasts, bootstrap)
+    main = {arm: estimate for arm, estimate in top1.items() if not arm.startswith(AUDIT)}
+    costs = label_error_costs(errors.by_arm, main, labellings.base_name, errors.exact)
+    told = {cost.kind: cost.slope for cost in costs}
+    predicted = {
+        arm: np.stack([r.probabilities.argmax(axis=1) for r in results])
+        for arm, results in found.items()
+        if arm in main
+    }
     return {
         "test_images": len(test.images),
-        "arms": arms,
-        "primary": primary,
-        "smallest_difference": smallest,
-        "curve": fit_curve(known, top1),
-        "warnings": labellings.warnings + _warnings(labellings, contrasts, known, test, seeds),
+        "arms": {arm: row for arm, row in rows.items() if arm in main},
+        "audit": _audit(labellings, rows, contrasts),
+        **_contrast_rows(contrasts),
+        "label_error_basis": errors.basis or None,
+        "curve": fit_curve(errors.by_arm, main, errors.exact),
+        "label_error_cost": _cost_rows(costs),
+        "next_votes": next_votes(labellings, told.get("votes", told.get("all"))),
+        "noisy_test": noisy_test(labellings.release, test.images, test.truth, predicted),
+        "warnings": labellings.warnings + _warnings(labellings, contrasts, errors, test, seeds),
     }
 
 
-def _against(
-    right: dict[str, np.ndarray], base: str, bootstrap: Bootstrap
-) -> dict[str, tuple[Estimate, dict[str, float | None]]]:
-    """Every other arm minus `base`: the difference, its p, and p by Holm among the secondary contrasts."""
-    others = [arm for arm in right if arm != base]
-    pairs = {arm: bootstrap.difference(right[arm], right[base]) for arm in others}
-    secondary = [arm for arm in others if arm != PRIMARY[0]]
-    adjusted = dict(zip(secondary, holm([pairs[arm][1] for arm in secondary]), strict=True))
-    table: dict[str, tuple[Estimate, dict[str, float | None]]] = {}
-    for arm, (difference, p) in pairs.items():
-        held = adjusted.get(arm)
-        row = {"p": round(p, 6), "p_holm": None if held is None else round(held, 6)}
-        table[arm] = (difference, {**difference.as_dict(), **row})
-    return table
+def _size(labellings: Labellings, arm: str) -> int:
+    rows = labellings.targets(arm, 0).rows
+    return len(labellings.images) if rows is None else len(rows)
 
 
-def _primary(
-    right: dict[str, np.ndarray],
-    contrasts: dict[str, tuple[Estimate, dict[str, float | None]]],
-    bootstrap: Bootstrap,
-) -> tuple[dict[str, Any] | None, float | None]:
-    """The contrast named before the run, and the smallest difference that a run like it could have seen."""
-    if PRIMARY[0] in contrasts:
-        difference, row = contrasts[PRIMARY[0]]
-        named = {"contrast": "consensus minus majority", **row}
-        return named, round(smallest_difference(difference.draws), 6)
-    arms = list(right)
-    if len(arms) < 2:
-        return None, None
-    difference, _ = bootstrap.difference(right[arms[0]], right[arms[1]])
-    return None, round(smallest_difference(difference.draws), 6)
+def _error_of(errors: LabelErrors, arm: str) -> dict[str, Any]:
+    found: Estimate | None = errors.by_arm.get(arm)
+    return {
+        "label_error": None if found is None else round(found.value, 6),
+        "label_error_interval": None if found is None else found.as_dict(),
+    }
+
+
+def _audit(labellings: Labellings, rows: Mapping[str, Any], contrasts: Contrasts) -> dict[str, Any] | None:
+    """The evaluation on the random audit share: more votes than every picture has."""
+    arms = [arm for arm in rows if arm.startswith(AUDIT)]
+    if not arms:
+        return None
+    against = {arm: contrasts.between(arm, arms[0]) for arm in arms}
+    return {
+        "n_train": len(labellings.audit),
+        "against": arms[0].removeprefix(AUDIT),
+        "arms": {
+            arm.removeprefix(AUDIT): {
+                **{key: value for key, value in rows[arm].items() if key != "minus_majority"},
+                "difference": None if found is None else found.as_dict(),
+            }
+            for arm, found in against.items()
+        },
+    }
+
+
+def _contrast_rows(contrasts: Contrasts) -> dict[str, Any]:
+    primary = contrasts.primary
+    named = None if primary is None else {"contrast": "consensus minus majority", **primary.as_dict()}
+    return {
+        "primary": named,
+        "contrasts": [
+            {"contrast": f"{c.one} minus {c.other}", **c.as_dict(), "told_apart": c.told_apart}
+            for c in contrasts.found
+        ],
+        "smallest_difference": contrasts.smallest_difference,
+    }
+
+
+def _cost_rows(costs: Sequence[Cost]) -> dict[str, Any]:
+    by_kind = {cost.kind: {**cost.slope.as_dict(), "arms": list(cost.arms)} for cost in costs}
+    return {"by_kind": by_kind, "words": in_words(costs)}
 
 
 def _warnings(
-    labellings: Labellings,
-    contrasts: dict[str, tuple[Estimate, dict[str, float | None]]],
-    known: dict[str, float],
-    test: TestSet,
-    seeds: int,
+    labellings: Labellings, contrasts: Contrasts, errors: LabelErrors, test: TestSet, seeds: int
 ) -> list[str]:
     """What a reader must know before believing the figures."""
-    lines = []
-    if PRIMARY[0] in contrasts:
-        difference = contrasts[PRIMARY[0]][0]
-        if difference.lo <= 0 <= difference.hi:
-            lines.append(
-                "the data cannot tell consensus from majority: the interval of their difference "
-                f"({difference.lo:+.3f} to {difference.hi:+.3f}) holds 0"
-            )
+    lines = warnings_of(contrasts)
     if seeds == 1:
         lines.append("one seed: the intervals hold the chance of the test images only, not of training")
     elif seeds < 5:
-        lines.append(f"{seeds} seeds: intervals over so few are rough; 5 or more are advised")
+        lines.append(f"{seeds} seeds: intervals over so few are wide; 5 or more are advised")
     if len(test.images) < FEW_IMAGES:
         lines.append(f"only {len(test.images)} test images: intervals are wide")
     present = np.unique(test.truth)
     absent = [c for i, c in enumerate(labellings.release.classes) if i not in set(present.tolist())]
     if absent:
         lines.append(f"no test image of {', '.join(absent[:5])}")
-    if not known:
+    if not errors.basis:
         lines.append("no train picture has a reference: label errors are unknown and there is no curve")
-    elif (labellings.reference < 0).any():
-        judged = int((labellings.reference >= 0).sum())
-        lines.append(f"label errors are measured on the {judged} train pictures that have a reference")
+    elif not errors.exact:
+        lines.append(f"label errors rest on {errors.basis}")
     if labellings.base_name == "consensus" and any(arm in NOISE for arm in labellings.arms):
         lines.append("noise was added to the consensus, not to references: its own errors come on top")
     return lines
 
 
-def predictions(found: dict[str, list[PairResult]], test: TestSet, classes: Sequence[str]) -> pd.DataFrame:
-    """One row per arm, seed and test image; probabilities in class order."""
+def predictions(
+    found: dict[str, list[PairResult]],
+    test: TestSet,
+    classes: Sequence[str],
+    doubts: Doubts | None = None,
+    train: Sequence[str] = (),
+) -> pd.DataFrame:
+    """One row per arm, seed and test image; probabilities in class order; `fold` is -1.
+
+    With `doubts` also one row for each train picture (`train`), as arm `out_of_fold`: `label` is the
+    consensus that was taught, `fold` the part that the model which judges it had been kept from.
+    """
     names = np.array(classes, dtype=object)
     parts = []
     for arm in sorted(found):
         for seed, result in enumerate(found[arm]):
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "arm": arm,
-                        "seed": seed,
-                        "image": list(test.images),
-                        "label": names[test.truth],
-                        "predicted": names[result.probabilities.argmax(axis=1)],
-                        "probabilities": list(result.probabilities),
-                    }
-                )
-            )
+            parts.append(_rows(arm, seed, test.images, names[test.truth], names, result.probabilities, -1))
+    if doubts is not None:
+        chance = doubts.probabilities.astype(np.float32)
+        parts.append(_rows(OUT_OF_FOLD, 0, train, names[doubts.labels], names, chance, doubts.fold))
     return pd.concat(parts, ignore_index=True)
+
+
+def _rows(
+    arm: str,
+    seed: int,
+    images: Sequence[str],
+    labels: np.ndarray,
+    names: np.ndarray,
+    chance: np.ndarray,
+    fold: np.ndarray | int,
+) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "arm": arm,
+            "seed": seed,
+            "image": list(images),
+            "label": labels,
+            "predicted": names[chance.argmax(axis=1)],
+            "probabilities": list(chance),
+            "fold": fold,
+        }
+    )

@@ -1,0 +1,119 @@
+"""Which train labels confident learning doubts, by nets of this run that were not taught them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from quality.issues import find_issues
+from training.arms import ArmError, Labellings
+from training.experiment import Bench, Wrap, build
+from training.loop import fit, predict
+from training.networks import FROZEN
+from training.out_of_fold import HeadError, fold_of, out_of_fold
+from training.presets import Settings
+from training.store import RunFolder, digest_of, save_arrays
+
+
+@dataclass(frozen=True)
+class Doubts:
+    """`probabilities`: float64[n, classes], out of fold; `fold`: int64[n]; `labels`: int64[n], the consensus
+    that was taught; `flagged`: bool[n]."""
+
+    probabilities: np.ndarray
+    fold: np.ndarray
+    labels: np.ndarray
+    flagged: np.ndarray
+
+
+def find_doubts(
+    bench: Bench, labellings: Labellings, settings: Settings, folder: RunFolder, progress: Wrap
+) -> Doubts:
+    """Judge every train picture by a model taught the consensus of the other folds; flag what looks wrong.
+
+    Copies of a picture share a fold. Kept in the run's folder, so that a killed run need not do it again.
+
+    Raises:
+        ArmError: too few pictures for the folds.
+    """
+    labels = labellings.targets("consensus", 0).labels
+    groups = _groups(labellings)
+    if len(set(groups)) < settings.folds:
+        raise ArmError(
+            f"cleaned: {len(set(groups))} train pictures or groups are too few for {settings.folds} folds"
+        )
+    fold = fold_of(groups, settings.folds)
+    chance = _stored(folder, labellings, len(labellings.release.classes))
+    if chance is None:
+        make = _by_heads if settings.model == FROZEN else _by_nets
+        chance = make(bench, labels, groups, fold, settings, progress)
+        save_arrays(folder.out_of_fold, images=np.array(digest_of(labellings.images)), probabilities=chance)
+    return Doubts(chance, fold, labels, _flagged(labellings, labels, chance))
+
+
+def _groups(labellings: Labellings) -> list[str]:
+    """The duplicate group of each picture; its own name where the release knows none."""
+    train = labellings.release.split("train").iloc[labellings.rows]
+    if "duplicate_group" not in train:
+        return list(labellings.images)
+    return list(train["duplicate_group"].where(train["duplicate_group"].notna(), train["image"]).astype(str))
+
+
+def _stored(folder: RunFolder, labellings: Labellings, classes: int) -> np.ndarray | None:
+    if not folder.out_of_fold.is_file():
+        return None
+    with np.load(folder.out_of_fold) as stored:
+        same = str(stored["images"]) == digest_of(labellings.images)
+        chance: np.ndarray = stored["probabilities"]
+    return chance if same and chance.shape == (len(labellings.images), classes) else None
+
+
+def _by_heads(
+    bench: Bench, labels: np.ndarray, groups: list[str], fold: np.ndarray, settings: Settings, progress: Wrap
+) -> np.ndarray:
+    """Logistic regression on the frozen features; its penalty is chosen by what it had not seen."""
+    features = bench.batches(bench.train, None).cpu().numpy()
+    targets = np.eye(bench.classes)[labels]
+    try:
+        judged = out_of_fold(
+            features, targets, groups, folds=settings.folds, device=bench.device, progress=progress
+        )
+    except HeadError as error:
+        raise ArmError(f"cleaned: {error}") from None
+    return judged.probabilities
+
+
+def _by_nets(
+    bench: Bench, labels: np.ndarray, groups: list[str], fold: np.ndarray, settings: Settings, progress: Wrap
+) -> np.ndarray:
+    """The run's own model, trained from the first seed's start without each fold in turn."""
+    chance = np.zeros((len(labels), bench.classes))
+    taught = torch.from_numpy(labels).to(bench.device)
+    for number in progress(range(settings.folds), settings.folds, "folds"):
+        inside = torch.from_numpy(fold == number).to(bench.device)
+        net = build(bench, settings, seed=0)
+        rows = bench.train[~inside]
+        fit(net, bench.batches, rows, taught[~inside], settings, 0, bench.precision)
+        chance[fold == number] = predict(net, bench.batches, bench.train[inside], bench.precision).numpy()
+    return chance
+
+
+def _flagged(labellings: Labellings, labels: np.ndarray, chance: np.ndarray) -> np.ndarray:
+    names = np.array(labellings.release.classes, dtype=object)
+    images = np.array(labellings.images, dtype=object)
+    consensus = pd.DataFrame({"task": images, "label": names[labels]})
+    table = pd.DataFrame(
+        {
+            "task": np.repeat(images, len(names)),
+            "label": np.tile(names, len(images)),
+            "probability": chance.ravel(),
+        }
+    )
+    try:
+        issues = find_issues(consensus, table).issues
+    except ValueError as error:
+        raise ArmError(f"cleaned: {error}") from None
+    return issues.set_index("task")["flagged"].reindex(images).to_numpy(dtype=bool)
