@@ -1,6 +1,6 @@
 """A dataset card's Markdown as safe HTML.
 
-Headings, paragraphs, lists, tables, code, emphasis, links and figures.
+Headings, paragraphs, lists, tables, quotations, code, emphasis, links and figures.
 Only what our own cards use (`export.card`) and what people write in a description. Every character of the
 text is escaped; there is no way to pass HTML through, and links lead to http(s) addresses only.
 """
@@ -45,7 +45,7 @@ def _body(text: str) -> list[str]:
 
 
 def _blocks(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """(kind, lines): code, heading, table, list or text."""
+    """(kind, lines): code, heading, table, quotation, list or text."""
     at = 0
     while at < len(lines):
         line = lines[at]
@@ -70,6 +70,8 @@ def _kind(line: str, following: str) -> str:
         return "heading"
     if "|" in line and _RULE.fullmatch(following.strip()):
         return "table"
+    if line.startswith(">"):
+        return "quotation"
     return "list" if _ITEM.fullmatch(line) else "text"
 
 
@@ -78,6 +80,8 @@ def _goes_on(kind: str, line: str) -> bool:
         return not line.strip()
     if not line.strip() or line.startswith("```") or _HEADING.fullmatch(line):
         return False
+    if kind == "quotation" or line.startswith(">"):
+        return kind == "quotation" and line.startswith(">")
     return "|" in line if kind == "table" else kind == "list" or not _ITEM.fullmatch(line)
 
 
@@ -94,6 +98,12 @@ def _heading(lines: list[str], figure: Figure) -> str:
 
 def _text(lines: list[str], figure: Figure) -> str:
     return f"<p>{_inline(' '.join(line.strip() for line in lines), figure)}</p>"
+
+
+def _quotation(lines: list[str], figure: Figure) -> str:
+    """What somebody wrote, line by line as it was written."""
+    said = "<br>".join(_inline(line.removeprefix(">").strip(), figure) for line in lines)
+    return f"<blockquote><p>{said}</p></blockquote>"
 
 
 def _list(lines: list[str], figure: Figure) -> str:
@@ -164,4 +174,5 @@ _WRITERS: dict[str, Callable[[list[str], Figure], str]] = {
     "text": _text,
     "list": _list,
     "table": _table,
+    "quotation": _quotation,
 }

@@ -22,8 +22,7 @@ CHUNK = 5_000
 
 def sources_by_kind(dataset: Dataset) -> dict[str, int]:
     """Sources by kind."""
-    kinds = dataset.sources.values_list("kind").annotate(n=Count("id")).order_by("kind")
-    return dict(kinds)
+    return dict(sorted(dataset.sources.order_by().values_list("kind").annotate(n=Count("id"))))
 
 
 def candidates_by_state(dataset: Dataset) -> dict[str, int]:
@@ -63,15 +62,15 @@ def workers_by_provider(ids: list[str]) -> dict[str, int]:
     """People with counted votes in these rounds, by where they came from."""
     held = Participation.objects.filter(round_id__in=[int(name) for name in ids], votes__gt=0)
     counts = held.values_list("worker__provider").annotate(n=Count("worker", distinct=True))
-    return dict(counts.order_by("worker__provider"))
+    return dict(sorted(counts.order_by()))
 
 
 def voided_votes(ids: list[str]) -> dict[str, int]:
     """Votes of these rounds that do not count, by reason."""
     held = Vote.objects.filter(voided=True, task__round_id__in=[int(name) for name in ids])
-    counts = held.values_list("void_reason").annotate(n=Count("id")).order_by("void_reason")
+    counts = held.order_by().values_list("void_reason").annotate(n=Count("id"))
     labels = dict(Vote.VoidReason.choices)
-    return {str(labels.get(reason, reason or "no reason given")): n for reason, n in counts}
+    return {str(labels.get(reason, reason or "no reason given")): n for reason, n in sorted(counts)}
 
 
 def experts(dataset: Dataset) -> Experts:

@@ -38,6 +38,11 @@ def test_a_card_becomes_html():
     assert '<td>1|2</td><td class="num">3</td>' in html
     assert "license" not in html
     assert "Title" not in html
+    quoted = render("# T\nSaid:\n> Look <b>\n>\n> `twice`.\nThen.")
+    assert quoted.split("\n")[1:] == [
+        "<blockquote><p>Look &lt;b&gt;<br><br><code>twice</code>.</p></blockquote>",
+        "<p>Then.</p>",
+    ]
 
 
 def test_links_lead_to_the_web_only_and_figures_where_the_page_says():
