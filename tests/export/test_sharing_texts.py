@@ -58,9 +58,9 @@ def test_links_lead_to_the_web_only_and_figures_where_the_page_says():
 
 
 TAG = re.compile(
-    r"</?(?:p|ul|ol|li|h[2-6]|pre|code|strong|em|div|table|thead|tbody|tr)>"
+    r"</?(?:p|ul|ol|li|h[2-6]|pre|code|strong|em|div|table|thead|tbody|tr|blockquote)>"
     r"|<(?:th|td)(?: scope=\"col\")?(?: class=\"num\")?>|</(?:th|td)>"
-    r"|<div class=\"scroll\">|<table class=\"data\">"
+    r"|<br>|<div class=\"scroll\">|<table class=\"data\">"
     r"|<a href=\"https?://[^\"<>]*\" rel=\"nofollow noopener\">|</a>"
 )
 MARKUP = st.text(alphabet="<>&\"'`*_[]()!|-#\n ab1.:/\\\ue000\ue001", max_size=60)
