@@ -7,7 +7,8 @@ releases give equal bytes.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from export import layout
 from export.reader import rows_in
+from export.shelf import read_in
 from export.vote_statistics import VoteStatistics
 
 SIDE = 96
@@ -89,7 +91,11 @@ def sample_sheet(classes: Sequence[Named], samples: Mapping[str, Sequence[Image.
 
 
 def draw(
-    folder: Path, classes: Sequence[Named], counts: Mapping[str, Mapping[str, int]], votes: VoteStatistics
+    folder: Path,
+    classes: Sequence[Named],
+    counts: Mapping[str, Mapping[str, int]],
+    votes: VoteStatistics,
+    read: Callable[[str], bytes] | None = None,
 ) -> dict[str, bytes]:
     """Path in the release -> bytes of every figure that there is something to draw for.
 
@@ -97,9 +103,11 @@ def draw(
         folder: the release, its manifest and pictures written.
         classes: in the order of their index.
         counts: class -> split -> pictures.
+        read: gives a picture's bytes by its path, where they are not in the folder.
     """
+    read = read or partial(read_in, folder)
     drawn = {
-        layout.SAMPLES: sample_sheet(classes, _samples(folder, samples_due(classes))),
+        layout.SAMPLES: sample_sheet(classes, _samples(folder, samples_due(classes), read)),
         layout.CLASSES: class_chart(classes, counts).encode(),
     }
     chart = confusion_chart(classes, votes.matrix, ABSENT)
@@ -108,7 +116,7 @@ def draw(
     return drawn
 
 
-def _samples(folder: Path, due: dict[str, int]) -> dict[str, list[Image.Image]]:
+def _samples(folder: Path, due: dict[str, int], read: Callable[[str], bytes]) -> dict[str, list[Image.Image]]:
     """Training pictures in the order of the manifest, which is by SHA-256: a sample that nobody chose."""
     samples: dict[str, list[Image.Image]] = {}
     missing = sum(due.values())
@@ -116,7 +124,7 @@ def _samples(folder: Path, due: dict[str, int]) -> dict[str, list[Image.Image]]:
         held = samples.setdefault(row["category"], [])
         if row["split"] != "train" or len(held) >= due.get(row["category"], 0):
             continue
-        with Image.open(folder / row["path"]) as opened:
+        with Image.open(io.BytesIO(read(row["path"]))) as opened:
             opened.draft("RGB", (2 * SIDE, 2 * SIDE))
             small = opened.convert("RGB")
         small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,17 @@ class Findings:
         return {"leakage": self.leakage.counts(), "stratification": self.stratification}
 
 
-def examine(folder: Path, categories: Mapping[str, Mapping[str, int]]) -> Findings:
+def examine(
+    folder: Path,
+    categories: Mapping[str, Mapping[str, int]],
+    read: Callable[[str], bytes] | None = None,
+) -> Findings:
     """Measure a folder whose tables and pictures are written.
 
     Args:
         categories: class -> split -> pictures.
+        read: gives a picture's bytes by its path, where they are not in the folder.
     """
-    return Findings(vote_statistics(folder), measure_folder(folder), deviation(categories, layout.SPLITS))
+    return Findings(
+        vote_statistics(folder), measure_folder(folder, read=read), deviation(categories, layout.SPLITS)
+    )

@@ -22,6 +22,7 @@ from PIL import Image
 
 from export import layout
 from export.reader import UnreadableRelease, rows_in
+from export.shelf import read_in
 from ingest import hamming
 from ingest.arguments import Arguments
 from ingest.decode import RejectedPicture, open_picture
@@ -186,15 +187,22 @@ def _look(
             found.named.append({"outcome": pair.outcome, "a": pair.a, "b": pair.b, "distance": pair.distance})
 
 
-def measure_folder(folder: Path, radius: int = DEFAULT_RADIUS) -> Leakage:
+def measure_folder(
+    folder: Path, radius: int = DEFAULT_RADIUS, read: Callable[[str], bytes] | None = None
+) -> Leakage:
     """The same for a release folder, sealed or not, from its manifest and its pictures.
+
+    Args:
+        read: gives a picture's bytes by its path, where they are not in the folder.
 
     Raises:
         UnreadableRelease: it is no release, or a picture cannot be read.
     """
     if not (folder / layout.MANIFEST).is_file():
         raise UnreadableRelease(f"{folder}: no release: {layout.MANIFEST} is missing")
-    return measure(partial(_rows, folder), partial(_picture, folder), radius)
+    return measure(
+        partial(_rows, folder), partial(_picture, folder, read or partial(read_in, folder)), radius
+    )
 
 
 def _rows(folder: Path) -> Iterator[Row]:
@@ -202,9 +210,9 @@ def _rows(folder: Path) -> Iterator[Row]:
         yield Row(row["image"], row["split"], int(row["phash"], 16), row["path"])
 
 
-def _picture(folder: Path, path: str) -> Image.Image:
+def _picture(folder: Path, read: Callable[[str], bytes], path: str) -> Image.Image:
     try:
-        return open_picture((folder / path).read_bytes()).image
+        return open_picture(read(path)).image
     except (OSError, RejectedPicture) as error:
         raise UnreadableRelease(f"{folder / path}: {error}") from None
 

@@ -16,6 +16,8 @@ class Shelf(Protocol):
 
     processes: bool
     """Whether several processes put pictures faster than several threads."""
+    threads: int
+    """How many threads put pictures, where threads do."""
 
     def put(self, path: str, data: bytes) -> None:
         """Keep one file under its path inside the release, whole or not at all."""
@@ -31,6 +33,7 @@ class FolderShelf:
     release: Path
     spare: Path
     processes: bool = True
+    threads: int = min(4, os.cpu_count() or 1)
     _made: set[str] = field(default_factory=set)
 
     def put(self, path: str, data: bytes) -> None:
@@ -55,3 +58,8 @@ class FolderShelf:
             return (self.release / path).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+
+def read_in(folder: Path, path: str) -> bytes:
+    """A file of a folder, by its path inside it."""
+    return (folder / path).read_bytes()

@@ -27,6 +27,8 @@ from export.sealed import is_sealed, leaks, names_of
 from export.tables import GROUP_ROWS
 
 Tick = Callable[[int], object]
+Seen = tuple[str, str | None, tuple[int, ...]]
+"""A file that is there: path, SHA-256 (None: trusted to be the one listed), a picture's size if opened."""
 _MODULUS = 1 << 128
 _TEXT_LIMIT = 64 << 20
 """A description larger than this is not read at once; `export.checks` decides."""
@@ -58,13 +60,21 @@ class _Images:
     last: str = ""
 
 
-def is_sound(folder: Path, *, decode: bool = True, tick: Tick = lambda n: None) -> bool:
+def is_sound(
+    folder: Path,
+    *,
+    decode: bool = True,
+    tick: Tick = lambda n: None,
+    walk: Iterator[Seen] | None = None,
+) -> bool:
     """Whether a release folder keeps every rule.
 
     Args:
+        folder: holds everything but the pictures, which may be elsewhere: see `walk`.
         decode: whether every picture is opened; without it, pictures with the manifest's checksums are
             trusted to be what they were when they were written.
         tick: told how many files were checked.
+        walk: every file in order of the paths, where they are not all in the folder.
     """
     try:
         documents = {
@@ -72,7 +82,8 @@ def is_sound(folder: Path, *, decode: bool = True, tick: Tick = lambda n: None) 
             for name in (layout.CATEGORIES, layout.RELEASE, layout.CROISSANT)
         }
         found = _Sum()
-        actual = _walk(folder, found, decode, tick)
+        seen = walk_folder(folder, decode) if walk is None else walk
+        actual = _compare(folder / layout.SUMS, seen, found, tick)
         return actual is not None and _tables_are_sound(folder, documents, actual, found, decode)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException):
         return False
@@ -92,28 +103,50 @@ def files_in_order(folder: Path, below: str = "") -> Iterator[tuple[str, os.DirE
             yield below + name, entry
 
 
-def _walk(folder: Path, found: _Sum, decode: bool, tick: Tick) -> dict[str, str] | None:
+def walk_folder(folder: Path, decode: bool) -> Iterator[Seen]:
+    """Every file of a folder but SHA256SUMS, in order of the paths."""
+    for path, entry in files_in_order(folder):
+        if path == layout.SUMS:
+            continue
+        if not entry.is_file(follow_symlinks=False):
+            yield path, "", ()
+        elif path.split("/", 1)[0] in layout.SPLITS:
+            yield see_picture(path, Path(entry.path).read_bytes(), decode)
+        else:
+            yield path, _digest(Path(entry.path)), ()
+
+
+def see_picture(path: str, data: bytes, decode: bool) -> Seen:
+    """A picture's checksum, and its size where it is opened; a checksum that none has where it is faulty."""
+    digest = hashlib.sha256(data).hexdigest()
+    if not decode:
+        return path, digest, ()
+    faults, size = picture_checks.examine_picture(data, path)
+    return (path, "", ()) if faults or size is None else (path, digest, size)
+
+
+def listed(sums: Path) -> Iterator[tuple[str, str]]:
+    """(path, checksum) of every line of SHA256SUMS."""
+    with sums.open(encoding="utf-8", newline="\n") as lines:
+        for line in lines:
+            digest, _, path = line.removesuffix("\n").partition("  ")
+            yield path, digest
+
+
+def _compare(sums: Path, seen: Iterator[Seen], found: _Sum, tick: Tick) -> dict[str, str] | None:
     """Every file beside its line of SHA256SUMS; checksums of what is no picture, None where one differs."""
     actual: dict[str, str] = {}
-    with (folder / layout.SUMS).open(encoding="utf-8", newline="\n") as lines:
-        for path, entry in files_in_order(folder):
-            if path == layout.SUMS:
-                continue
-            if not entry.is_file(follow_symlinks=False):
-                return None
-            if path.split("/", 1)[0] in layout.SPLITS:
-                data = Path(entry.path).read_bytes()
-                digest = hashlib.sha256(data).hexdigest()
-                size = _size_of(data, path) if decode else ()
-                if size is None:
-                    return None
-                found.add(path, digest, size)
-            else:
-                digest = actual[path] = _digest(Path(entry.path))
-            if next(lines, "") != f"{digest}  {path}\n":
-                return None
-            tick(1)
-        return None if next(lines, "") else actual
+    due = listed(sums)
+    for path, digest, size in seen:
+        line = next(due, None)
+        if line is None or line[0] != path or digest not in (None, line[1]):
+            return None
+        if path.split("/", 1)[0] in layout.SPLITS:
+            found.add(path, line[1], size)
+        else:
+            actual[path] = line[1]
+        tick(1)
+    return actual if next(due, None) is None else None
 
 
 def _digest(path: Path) -> str:
@@ -121,13 +154,8 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _size_of(data: bytes, path: str) -> tuple[int, int] | None:
-    faults, size = picture_checks.examine_picture(data, path)
-    return None if faults else size
-
-
 def _batches(path: Path) -> Iterator[pd.DataFrame]:
-    with pq.ParquetFile(path) as table:
+    with pq.ParquetFile(path, pre_buffer=False) as table:
         for batch in table.iter_batches(batch_size=2 * GROUP_ROWS):
             yield batch.to_pandas()
 

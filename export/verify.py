@@ -6,6 +6,8 @@ import json
 import sys
 from pathlib import Path
 
+from export.bucket import SCHEME, BadAddress, BucketError, BucketFolder
+from export.bucket_place import check_bucket
 from export.checks import Problem, check_release, files_to_check
 from ingest.arguments import Arguments
 from ingest.progress import progress
@@ -13,8 +15,17 @@ from ingest.progress import progress
 SHOWN = 20
 
 
-def verify(folder: Path) -> list[Problem]:
-    """`check_release` with a progress bar."""
+def verify(release: str | Path) -> list[Problem]:
+    """`check_release` with a progress bar, of a folder or of `s3://bucket/prefix/name-version`.
+
+    Raises:
+        NotADirectoryError: there is no such release.
+        BadAddress, BucketError: it cannot be read.
+    """
+    if str(release).startswith(SCHEME):
+        with progress(what="checking", unit="file") as bar:
+            return check_bucket(BucketFolder.parse(str(release)), tick=bar.update)
+    folder = Path(release)
     if not folder.is_dir():
         return check_release(folder)
     with progress(total=files_to_check(folder), what="checking", unit="file") as bar:
@@ -26,7 +37,7 @@ def as_report(problems: list[Problem]) -> dict[str, object]:
     return {"ok": not problems, "errors": [p.as_dict() for p in problems]}
 
 
-def as_text(folder: Path, problems: list[Problem]) -> str:
+def as_text(folder: str | Path, problems: list[Problem]) -> str:
     """The report for people."""
     if not problems:
         return f"{folder}: sound"
@@ -42,11 +53,14 @@ def main(argv: list[str] | None = None) -> int:
         description="Check every checksum and rule of a release folder.",
         epilog="example:\n  python -m export.verify releases/birds-1.0.0 --json",
     )
-    parser.add_argument("folder", type=Path, help="the release folder")
+    parser.add_argument("folder", help="the release folder, or s3://bucket/prefix/name-version")
     parser.add_argument("--json", action="store_true", help="print {ok, errors: [{rule, path, detail}]}")
     options = parser.parse_args(argv)
     try:
         problems = verify(options.folder)
+    except (BadAddress, BucketError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, BadAddress) else 1
     except OSError as error:
         print(f"error: {options.folder}: {error.strerror or error}", file=sys.stderr)
         return 2 if isinstance(error, (NotADirectoryError, FileNotFoundError)) else 1

@@ -13,17 +13,22 @@ A folder with the final name is therefore always finished. What a killed run lef
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import filecmp
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
 import PIL
 
+from export import layout
+from export.checks import Problem, check_release, files_in
 from export.layout import CODE_VERSION
 from export.shelf import FolderShelf, Shelf
+from export.tables import read_rows
 
 STAMP = f"{CODE_VERSION} pillow {PIL.__version__}\n"
 
@@ -48,6 +53,24 @@ class Workplace:
         """Whether an earlier run left something here."""
         self.shelf: Shelf = FolderShelf(self.release, self.spare)
         self._lock = -1
+
+    @property
+    def location(self) -> str:
+        """The final name."""
+        return str(self.final)
+
+    @property
+    def answers_location(self) -> str:
+        """The final name of a sealed release's answers."""
+        return str(self.final_answers)
+
+    def taken(self) -> str:
+        """What keeps a release from being made here; empty where nothing does."""
+        return f"{self.final} exists already" if os.path.lexists(self.final) else ""
+
+    def answers_taken(self) -> bool:
+        """Whether answers of something else stand where ours would go: a killed run of ours left more."""
+        return self.final_answers.exists() and not self.resumed
 
     def __enter__(self) -> Workplace:
         """Make and lock the folder.
@@ -98,15 +121,41 @@ class Workplace:
         )
         if not same:
             self.selection.unlink(missing_ok=True)
-            for split in ("train", "val", "test"):
-                shutil.rmtree(self.release / split, ignore_errors=True)
+            for left in self.release.iterdir():
+                if left.is_dir():
+                    shutil.rmtree(left)
             stamp.write_text(wanted)
         self.fresh_selection.replace(self.selection)
+        self.resumed = same
         return same
 
     def put(self, path: str, data: bytes) -> None:
         """Write one file of the release, whole or not at all."""
         FolderShelf(self.release, self.spare).put(path, data)
+
+    def read(self, path: str) -> bytes:
+        """A picture that was put here.
+
+        Raises:
+            FileNotFoundError: it was not.
+        """
+        data = self.shelf.get(path)
+        if data is None:
+            raise FileNotFoundError(errno.ENOENT, "no such picture", path)
+        return data
+
+    def remove_strangers(self) -> None:
+        """Files of an earlier run that are no longer part of the release."""
+        if not self.resumed:
+            return
+        known = {row["path"] for row in read_rows(self.release / layout.MANIFEST, ["path"])}
+        for path in list(files_in(self.release)):
+            if path not in known and path not in layout.FILES:
+                (self.release / path).unlink()
+
+    def check(self, tick: Callable[[int], object]) -> list[Problem]:
+        """The rules of `verify_release` over what was made; pictures were opened when they were written."""
+        return check_release(self.release, tick=tick, decode=False)
 
     def finish(self) -> None:
         """Everything to the disk, then the final name in one rename; answers first, so that none lack."""

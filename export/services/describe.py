@@ -30,7 +30,7 @@ def describe(
     """
     dataset = plan.dataset
     counts = counts_of(tally)
-    found = examine(place.release, counts["categories"])
+    found = examine(place.release, counts["categories"], place.read)
     document = {
         "name": dataset.name,
         "version": plan.version,
@@ -48,7 +48,7 @@ def describe(
     write_json(place, layout.CATEGORIES, categories)
     write_json(place, layout.RELEASE, document)
     classes = [Named(node["id"], node["name"]) for node in categories if node["index"] is not None]
-    figures = draw(place.release, classes, counts["categories"], found.votes)
+    figures = draw(place.release, classes, counts["categories"], found.votes, place.read)
     for path, data in figures.items():
         place.put(path, data)
     facts = card_facts(dataset, document, tally, tree, found, figures)

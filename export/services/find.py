@@ -43,6 +43,8 @@ def release_folder(text: str) -> Path:
     if Path(text).is_dir():
         return Path(text)
     release = find_release(text)
+    if "://" in release.location:
+        raise UnknownRelease(f"{release} is at {release.location}: download it and name the folder")
     folder = Path(release.location)
     if not folder.is_dir():
         raise UnknownRelease(f"the folder of {release} is gone: {folder}; write it again with export_release")

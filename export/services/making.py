@@ -15,21 +15,24 @@ and 4, the next run of the same command makes the same bytes (a fingerprint says
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 
 from export import layout, leakage
-from export.build import Originals, UnreadablePicture, remove_strangers, write_pictures
-from export.checks import check_release, files_to_check, fingerprint
+from export.bucket import BadAddress, BucketError, BucketFolder
+from export.bucket_place import BucketPlace
+from export.build import Originals, UnreadablePicture, write_pictures
+from export.checks import fingerprint
 from export.models import Release, ReleaseImage
 from export.services.describe import describe
 from export.services.plan import Plan, ReleaseRefused
+from export.soundness import listed
 from export.tables import read_rows
 from export.tally import Tally, warnings_of
 from export.workplace import Busy, Workplace
@@ -46,22 +49,27 @@ class ReleaseFailed(RuntimeError):
 class Published:
     """A finished release; `again` where the same release was only written once more.
 
-    `answers`: the file beside a sealed release.
+    `location`: its folder, or its address in a bucket; `answers`: likewise of the file beside a sealed one.
     """
 
-    folder: Path
+    location: str
     release: Release
     warnings: list[str]
     again: bool = False
-    answers: Path | None = None
+    answers: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where it stands, if that is a folder on this machine."""
+        return Path(self.location)
 
     def as_dict(self) -> dict[str, Any]:
         """As `export_release --json` prints it."""
         release = self.release
         return {
             "release": str(release),
-            "folder": str(self.folder),
-            "answers": None if self.answers is None else str(self.answers),
+            "folder": self.location,
+            "answers": self.answers,
             "fingerprint": release.fingerprint,
             "parent": release.parent.version if release.parent else None,
             "counts": release.counts,
@@ -86,22 +94,40 @@ class Recipe:
     keep: Callable[[Release], None] = lambda release: None
 
 
-def make_release(plan: Plan, output: Path, recorded: Release | None, recipe: Recipe) -> Published:
+def make_release(plan: Plan, output: Path | str, recorded: Release | None, recipe: Recipe) -> Published:
     """Write `output/<name>-<version>/` and record it, unless it is `recorded` already.
 
+    Args:
+        output: a folder, or `s3://bucket/prefix`.
+
     Raises:
-        ReleaseRefused: something stands there, or `recorded` had other bytes.
-        ReleaseFailed: another process makes it, an original is gone, ...
+        ReleaseRefused: no such place, something stands there, or `recorded` had other bytes.
+        ReleaseFailed: another process makes it, an original is gone, a bucket refuses, ...
     """
-    final = Path(output).absolute() / layout.folder_name(plan.dataset.name, plan.version)
-    if os.path.lexists(final):
-        raise ReleaseRefused(f"{final} exists already; choose a new version, or another --output")
     try:
-        with Workplace(final) as place:
-            _check_answers(plan, place)
+        room = _room(output, layout.folder_name(plan.dataset.name, plan.version))
+        if taken := room.taken():
+            raise ReleaseRefused(f"{taken}; choose a new version, or another --output")
+        with room as place:
+            if plan.sealed and place.answers_taken():
+                place.discard()
+                raise ReleaseRefused(
+                    f"{place.answers_location} exists already; choose a new version, or another --output"
+                )
             return _make(plan, place, recorded, recipe)
-    except Busy as error:
+    except BadAddress as error:
+        raise ReleaseRefused(f"--output {error}") from None
+    except (Busy, BucketError) as error:
         raise ReleaseFailed(str(error)) from None
+
+
+def _room(output: Path | str, name: str) -> Workplace:
+    if isinstance(output, str) and "://" in output:
+        return BucketPlace(BucketFolder.parse(output).below(name), settings.DATA_DIR / "exports")
+    folder = Path(output).absolute()
+    if folder.exists() and not folder.is_dir():
+        raise ReleaseRefused(f"--output {output}: is no folder")
+    return Workplace(folder / name)
 
 
 def _make(plan: Plan, place: Workplace, recorded: Release | None, recipe: Recipe) -> Published:
@@ -127,15 +153,6 @@ def _make(plan: Plan, place: Workplace, recorded: Release | None, recipe: Recipe
     return _finished(place, release, _warnings(plan, tally, document), again=recorded is not None)
 
 
-def _check_answers(plan: Plan, place: Workplace) -> None:
-    """Answers that are there belong to a killed run of this release, or nobody may overwrite them."""
-    if plan.sealed and place.final_answers.exists() and not place.resumed:
-        place.discard()
-        raise ReleaseRefused(
-            f"{place.final_answers} exists already; choose a new version, or another --output"
-        )
-
-
 def _left_complete(place: Workplace, recorded: Release) -> bool:
     """Whether a run was killed after it recorded the release and before it renamed the folder."""
     return (place.release / layout.SUMS).is_file() and fingerprint(place.release) == recorded.fingerprint
@@ -156,11 +173,11 @@ def _warnings(plan: Plan, tally: Tally, document: dict[str, Any]) -> list[str]:
 def _finished(place: Workplace, release: Release, warnings: list[str], *, again: bool) -> Published:
     """Give the folder its name. A release whose folder was lost is from now on where it was written again."""
     place.finish()
-    if not Path(release.location).exists():
-        release.location = str(place.final)
+    if "://" not in release.location and not Path(release.location).exists():
+        release.location = place.location
         release.save(update_fields=["location"])
-    answers = place.final_answers if release.sealed else None
-    return Published(place.final, release, warnings, again, answers)
+    answers = place.answers_location if release.sealed else None
+    return Published(place.location, release, warnings, again, answers)
 
 
 def _copy(plan: Plan, place: Workplace, tally: Tally, originals: Originals) -> None:
@@ -169,7 +186,7 @@ def _copy(plan: Plan, place: Workplace, tally: Tally, originals: Originals) -> N
             write_pictures(place, originals, bar.update, sealed=plan.sealed)
         except UnreadablePicture as error:
             raise ReleaseFailed(str(error)) from None
-    remove_strangers(place)
+    place.remove_strangers()
 
 
 def check_classes(plan: Plan, tally: Tally, due: Iterable[str], hint: str) -> None:
@@ -191,8 +208,9 @@ def check_classes(plan: Plan, tally: Tally, due: Iterable[str], hint: str) -> No
 
 def _check_folder(place: Workplace) -> str:
     """The rules of verify_release over what was written; returns the fingerprint."""
-    with progress(total=files_to_check(place.release), what="checking", unit="file") as bar:
-        problems = check_release(place.release, tick=bar.update, decode=False)
+    files = sum(1 for _ in listed(place.release / layout.SUMS))
+    with progress(total=files, what="checking", unit="file") as bar:
+        problems = place.check(bar.update)
     if problems:
         first = problems[0]
         raise ReleaseFailed(
@@ -215,7 +233,7 @@ def _record(
             version=plan.version,
             parent=plan.earlier[-1] if plan.earlier else None,
             fingerprint=mark,
-            location=str(place.final),
+            location=place.location,
             parameters=document["parameters"],
             counts=document["counts"],
             label_accuracy=document["label_accuracy"],

@@ -25,7 +25,9 @@ ROWS = 2_000
 __all__ = ["Published", "ReleaseFailed", "ReleaseRefused", "Wishes", "publish_release"]
 
 
-def publish_release(dataset: Dataset, version: str, output: Path, wishes: Wishes | None = None) -> Published:
+def publish_release(
+    dataset: Dataset, version: str, output: Path | str, wishes: Wishes | None = None
+) -> Published:
     """Write `output/<name>-<version>/` and record it.
 
     A version that is recorded already can be written once more to a place where it is not, as long as the

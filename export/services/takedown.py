@@ -31,7 +31,9 @@ from ingest.services.images import resolve_images
 ROWS = 500
 
 
-def take_down(dataset: Dataset, version: str, images: Sequence[str], reason: str, output: Path) -> Published:
+def take_down(
+    dataset: Dataset, version: str, images: Sequence[str], reason: str, output: Path | str
+) -> Published:
     """Publish the newest release once more without some images, and keep them out for ever.
 
     Args:

@@ -19,6 +19,7 @@ class Command(AssayCommand):
     example = """
         manage.py export_release clothing 1.0.0 --output releases
         manage.py export_release clothing 1.1.0 --output releases --min-confidence 0.9 --per-class 500 --json
+        manage.py export_release clothing 1.2.0 --output s3://releases/clothing
         manage.py export_release clothing 2.0.0 --output releases --licence "CC BY 4.0" --longest-side 256
     """
 
@@ -27,7 +28,10 @@ class Command(AssayCommand):
         parser.add_argument("name", help="the dataset")
         parser.add_argument("version", help="X.Y.Z; only a new X adds test pictures or changes the subset")
         parser.add_argument(
-            "--output", required=True, metavar="DIR", help="folder that will hold the release"
+            "--output",
+            required=True,
+            metavar="DIR|s3://…",
+            help="folder or bucket for the release",
         )
         parser.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
         self._add_labels(parser)
@@ -124,13 +128,8 @@ class Command(AssayCommand):
             sealed=options["sealed"],
             split_file=options["split_file"],
         )
-        if "://" in options["output"]:
-            raise BadInput(f"--output {options['output']}: only folders on this machine can be written")
-        output = Path(options["output"])
-        if output.exists() and not output.is_dir():
-            raise BadInput(f"--output {output}: is no folder")
         try:
-            made = publish_release(dataset, options["version"], output, wishes)
+            made = publish_release(dataset, options["version"], options["output"], wishes)
         except ReleaseRefused as error:
             raise BadInput(str(error)) from None
         except ReleaseFailed as error:
@@ -145,7 +144,7 @@ def as_text(made: Published) -> str:
     counts = made.release.counts
     found = made.release.label_accuracy
     lines = [
-        str(made.folder),
+        made.location,
         f"{counts['images']} pictures: {counts['train']} train, {counts['val']} val, {counts['test']} test; "
         f"{counts['votes']} votes by {counts['workers']} workers",
     ]

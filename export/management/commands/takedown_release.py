@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -36,18 +35,15 @@ class Command(AssayCommand):
             help="sha256, or unique source path or URL; commas part them",
         )
         parser.add_argument("--reason", required=True, help="why, in a sentence; stands in release.json")
-        parser.add_argument("--output", required=True, metavar="DIR", help="folder that will hold it")
+        parser.add_argument("--output", required=True, metavar="DIR|s3://…", help="folder or bucket for it")
         self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Publish and report."""
         dataset = self.dataset(options["name"])
-        output = Path(options["output"])
-        if output.exists() and not output.is_dir():
-            raise BadInput(f"--output {output}: is no folder")
         images = [name for text in options["images"] for name in text.split(",") if name]
         try:
-            made = take_down(dataset, options["version"], images, options["reason"], output)
+            made = take_down(dataset, options["version"], images, options["reason"], options["output"])
         except ReleaseRefused as error:
             raise BadInput(str(error)) from None
         except ReleaseFailed as error:

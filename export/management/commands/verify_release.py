@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandParser
 
+from export.bucket import BadAddress, BucketError
 from export.verify import as_report, as_text, verify
 from ingest.management.base import AssayCommand, BadInput, Failure
 
@@ -19,15 +19,20 @@ class Command(AssayCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """See `--help`."""
-        parser.add_argument("folder", type=Path, help="the release folder")
+        parser.add_argument("folder", help="the release folder, or s3://bucket/prefix/name-version")
         self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Check and report; exit 1 where a rule is broken."""
         folder = options["folder"]
-        if not folder.is_dir():
-            raise BadInput(f"{folder}: no such folder")
-        problems = verify(folder)
+        try:
+            problems = verify(folder)
+        except NotADirectoryError as error:
+            raise BadInput(f"{folder}: {error.strerror}") from None
+        except BadAddress as error:
+            raise BadInput(str(error)) from None
+        except BucketError as error:
+            raise Failure(str(error)) from None
         self.report(options, as_report(problems), as_text(folder, problems))
         if problems:
             raise Failure(f"{folder}: {len(problems)} rules are broken")

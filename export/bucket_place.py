@@ -1,0 +1,198 @@
+"""Where a release in a bucket grows, and how one is looked at: the counterpart of `export.workplace`.
+
+Pictures go straight to `s3://…/<name>-<version>/`; what describes them is made in a folder on this machine
+and follows at the end, SHA256SUMS last: with it the objects are a release, without it they are none. While
+they grow, `s3://…/.<name>-<version>.partial` says whose they are. A killed run goes on from the folder on
+this machine; elsewhere it starts over, and writes the same objects.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from export import layout
+from export.bucket import THREADS, BucketError, BucketFolder
+from export.checks import Problem, check_release
+from export.soundness import Seen, is_sound, listed, see_picture, walk_folder
+from export.workplace import Workplace
+
+AHEAD = 4 * THREADS
+Tick = Callable[[int], object]
+
+
+@dataclass
+class BucketShelf:
+    """Pictures of a release in a bucket; see `export.shelf.Shelf`."""
+
+    target: BucketFolder
+    processes: bool = False
+    threads: int = THREADS
+    there: set[str] | None = None
+    """What is there, where that is known: spares asking for each picture."""
+
+    def put(self, path: str, data: bytes) -> None:
+        """See `Shelf.put`."""
+        self.target.put(path, data)
+        if self.there is not None:
+            self.there.add(path)
+
+    def get(self, path: str) -> bytes | None:
+        """See `Shelf.get`."""
+        if self.there is not None and path not in self.there:
+            return None
+        return self.target.get(path)
+
+
+class BucketPlace(Workplace):
+    """A release that grows in a bucket.
+
+    Args:
+        target: the release's own folder.
+        scratch: a folder on this machine that survives a kill.
+    """
+
+    def __init__(self, target: BucketFolder, scratch: Path) -> None:
+        mark = hashlib.sha256(str(target).encode()).hexdigest()[:12]
+        super().__init__(scratch / mark / target.name)
+        self.target = target
+        self.shelf: BucketShelf = BucketShelf(target)
+        self._marker = f".{target.name}.partial"
+        self._begun = False
+
+    @property
+    def location(self) -> str:
+        """The release's address."""
+        return str(self.target)
+
+    @property
+    def answers_location(self) -> str:
+        """The answers' address."""
+        return str(self.target.parent.below(self.final_answers.name))
+
+    def taken(self) -> str:
+        """What keeps a release from being made here; empty where nothing does."""
+        if self.target.has(layout.SUMS):
+            return f"{self.target} exists already"
+        if next(self.target.paths(), None) and not self.target.parent.has(self._marker):
+            return f"{self.target} holds something else"
+        return ""
+
+    def answers_taken(self) -> bool:
+        """Whether answers of something else stand where ours would go."""
+        parent = self.target.parent
+        return parent.has(self.final_answers.name) and not parent.has(self._marker)
+
+    def begin(self) -> None:
+        """See `Workplace.begin`."""
+        super().begin()
+        self.target.parent.put(self._marker, b"")
+        self._begun = True
+
+    def settle_selection(self, policy: str = "") -> bool:
+        """See `Workplace.settle_selection`."""
+        same = super().settle_selection(policy)
+        self.shelf.there = set(self.target.paths()) if same else set()
+        return same
+
+    def remove_strangers(self) -> None:
+        """Done by `check`, which knows every file by then."""
+
+    def check(self, tick: Tick) -> list[Problem]:
+        """The rules over what was made here and what the bucket lists; pictures were checked when sent."""
+        self._purge()
+        pictures: Iterator[Seen] = ((path, None, ()) for path in self.target.paths() if _is_picture(path))
+        walk = heapq.merge(walk_folder(self.release, decode=False), pictures, key=_path_of)
+        if is_sound(self.release, decode=False, tick=tick, walk=walk):
+            return []
+        return [Problem("files", str(self.target), "does not hold what was sent")]
+
+    def _purge(self) -> None:
+        """Remove what an earlier run sent and this release does not hold; both lists are in order."""
+        due = listed(self.release / layout.SUMS)
+        wanted = next(due, None)
+        for path in list(self.target.paths()) if self.resumed else self.target.paths():
+            while wanted is not None and wanted[0] < path:
+                wanted = next(due, None)
+            if wanted is None or wanted[0] != path:
+                self.target.delete(path)
+
+    def finish(self) -> None:
+        """Tables and descriptions, the answers, and last what makes it a release."""
+        for file in sorted(p for p in self.release.rglob("*") if p.is_file()):
+            path = file.relative_to(self.release).as_posix()
+            if path != layout.SUMS:
+                self.target.upload(path, file)
+        if self.answers.exists():
+            self.target.parent.upload(self.final_answers.name, self.answers)
+        self.target.put(layout.SUMS, (self.release / layout.SUMS).read_bytes(), only_new=True)
+        self.target.parent.delete(self._marker)
+        shutil.rmtree(self.root.parent, ignore_errors=True)
+
+    def discard(self) -> None:
+        """Remove what is left here, and in the bucket what was sent and is no release."""
+        if self._begun:
+            for path in list(self.target.paths()):
+                self.target.delete(path)
+            self.target.parent.delete(self._marker)
+        shutil.rmtree(self.root.parent, ignore_errors=True)
+
+
+def check_bucket(target: BucketFolder, tick: Tick = lambda n: None) -> list[Problem]:
+    """`check_release` of a release in a bucket: every object is fetched once, none is kept.
+
+    Where something is wrong, all of it is fetched again to a temporary folder, to name what it is.
+
+    Raises:
+        NotADirectoryError: there is no release.
+        BucketError: it cannot be read.
+    """
+    if not target.has(layout.SUMS):
+        raise NotADirectoryError(20, "no such release", str(target))
+    with TemporaryDirectory(prefix="assay-verify-") as folder:
+        here = Path(folder) / target.name
+        for path in target.paths():
+            if not _is_picture(path):
+                target.download(path, here / path)
+        walk = heapq.merge(walk_folder(here, decode=True), _fetched(target), key=_path_of)
+        if is_sound(here, tick=tick, walk=walk):
+            return []
+        for path in target.paths():
+            if _is_picture(path):
+                target.download(path, here / path)
+        return check_release(here)
+
+
+def _is_picture(path: str) -> bool:
+    return path.split("/", 1)[0] in layout.SPLITS
+
+
+def _path_of(seen: Seen) -> str:
+    return seen[0]
+
+
+def _fetched(target: BucketFolder) -> Iterator[Seen]:
+    """Every picture of a bucket, in order, several at a time."""
+    waiting: deque[Future[Seen]] = deque()
+    with ThreadPoolExecutor(THREADS) as pool:
+        for path in target.paths():
+            if _is_picture(path):
+                waiting.append(pool.submit(_see, target, path))
+            if len(waiting) >= AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _see(target: BucketFolder, path: str) -> Seen:
+    data = target.get(path)
+    if data is None:
+        raise BucketError(f"{target}/{path} went while it was read")
+    return see_picture(path, data, decode=True)
