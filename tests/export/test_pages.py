@@ -234,10 +234,10 @@ def test_what_changed_between_two_releases(shared, world, tmp_path, client):
     text(client, address, 404)
     share_release(later)
     page = text(client, address)
-    assert "1 pictures came, 0 went" in page
+    assert "Pictures that came: 1; that went: 0;" in page
     assert new.sha256 in page
     back = text(client, f"{HOME}changes/1.1.0")
-    assert "0 pictures came, 1 went" in back
+    assert "Pictures that came: 0; that went: 1;" in back
     assert 'href="/releases/birds/1.1.0/changes/1.0.0"' in text(client, HOME)
     text(client, f"{HOME}changes/7.0.0", 404)
 
