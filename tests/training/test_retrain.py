@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 from tests.training.conftest import seal
+from training.arms import ARMS as ARM_NAMES
 from training.retrain import main
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +66,7 @@ def test_metrics_follow_the_contract(whole_run: tuple[Path, str]) -> None:
     run, stdout = whole_run
     metrics = json.loads((run / "metrics.json").read_text())
     assert json.loads(stdout) == metrics
-    keys = "schema release model preset device test_images arms smallest_difference curve"
+    keys = "schema release model preset device test_images arms smallest_difference curve next_votes"
     assert {*keys.split(), "warnings", "command", "environment"} <= set(metrics)
     assert set(metrics["release"]) == {"name", "version", "fingerprint"}
     arm = metrics["arms"]["consensus"]
@@ -76,6 +77,8 @@ def test_metrics_follow_the_contract(whole_run: tuple[Path, str]) -> None:
     assert {"seed", "top1", "top5", "nll", "ece", "seconds"} == set(arm["seeds"][0])
     assert metrics["arms"]["reference"]["label_error"] == 0
     assert metrics["arms"]["noise_sym_40"]["label_error"] > 0.2
+    assert "cost" in metrics["label_error_cost"]["words"]
+    assert metrics["label_error_basis"].startswith("references of all")
     assert any("seeds" in line for line in metrics["warnings"])
     assert metrics["environment"]["threads"] == 1
 
@@ -84,7 +87,8 @@ def test_predictions_agree_with_metrics(whole_run: tuple[Path, str]) -> None:
     run, _ = whole_run
     metrics = json.loads((run / "metrics.json").read_text())
     table = pd.read_parquet(run / "predictions.parquet")
-    assert list(table.columns) == ["arm", "seed", "image", "label", "predicted", "probabilities"]
+    assert list(table.columns) == ["arm", "seed", "image", "label", "predicted", "probabilities", "fold"]
+    assert (table["fold"] == -1).all()  # nothing but the test split: no arm asked for more
     right = (table["label"] == table["predicted"]).groupby(table["arm"]).mean()
     for arm, row in metrics["arms"].items():
         assert row["top1"]["value"] == pytest.approx(right[arm], abs=1e-6)
@@ -125,13 +129,86 @@ def test_a_killed_run_goes_on_to_the_same_result(
     assert (run / "predictions.parquet").read_bytes() == (whole_run[0] / "predictions.parquet").read_bytes()
 
 
-def test_frozen_backbone_under_every_labelling(release_folder: Path, tmp_path: Path) -> None:
-    options = ["--size", "32", "--epochs", "2", "--seeds", "1", "--threads", "1", "--hidden", "8"]
-    assert main([str(release_folder), "-o", str(tmp_path / "run"), *options]) == 0
-    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+def test_frozen_backbone_under_every_labelling(
+    release_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    options = [
+        "--size",
+        "32",
+        "--epochs",
+        "2",
+        "--seeds",
+        "1",
+        "--threads",
+        "1",
+        "--hidden",
+        "8",
+        "--folds",
+        "3",
+    ]
+    assert main([str(release_folder), "-o", str(run), *options, "--arms", "all", "--confidence", "0.2"]) == 0
+    metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["model"] == "lite0"
-    assert {"one_vote", "majority", "consensus", "reference", "noise_sym_10"} <= set(metrics["arms"])
+    named = set(ARM_NAMES) - {"majority_kN"} | {"majority_k1", "majority_k2", "majority_k3"}
+    assert set(metrics["arms"]) == named
     assert metrics["curve"]["degree"] in (1, 2)
+    assert metrics["arms"]["budget_3"]["n_train"] == metrics["arms"]["budget_1"]["n_train"] // 3
+    cleaned, control = (metrics["arms"][arm]["n_train"] for arm in ("cleaned", "cleaned_control"))
+    assert cleaned == control < metrics["arms"]["consensus"]["n_train"]
+    printed = capsys.readouterr().out
+    for section in ("label_error_cost", "next_votes", "noisy_test"):
+        assert metrics[section]["words"] in printed
+    page = (run / "report.html").read_text()
+    assert "What the next votes would buy" in page
+    assert "What unverified test labels would make of it" in page
+
+
+def test_out_of_fold_predictions_stand_in_the_run_and_survive_a_restart(
+    release_folder: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    arms = ["--arms", "consensus,cleaned,cleaned_control", "--folds", "2"]
+    assert main([str(release_folder), "-o", str(run), *SMALL, "--epochs", "1", *arms]) == 0
+    table = pd.read_parquet(run / "predictions.parquet")
+    judged = table[table["fold"] >= 0]
+    manifest = pd.read_parquet(release_folder / "manifest.parquet").set_index("image")
+    assert set(judged["arm"]) == {"out_of_fold"}
+    assert set(judged["fold"]) == {0, 1}
+    assert set(judged["image"]) == set(manifest.index[manifest["split"] == "train"])
+    assert judged["label"].tolist() == manifest.loc[judged["image"], "category"].tolist()
+    assert np.stack(judged["probabilities"]).sum(axis=1) == pytest.approx(1.0, abs=1e-5)
+    before = (run / "predictions.parquet").read_bytes()
+    written = (run / "out-of-fold.npz").stat().st_mtime_ns
+    assert main([str(release_folder), "-o", str(run), *SMALL, "--epochs", "1", *arms]) == 0
+    assert (run / "out-of-fold.npz").stat().st_mtime_ns == written
+    assert (run / "predictions.parquet").read_bytes() == before
+
+
+def test_more_votes_than_all_have_are_an_evaluation_of_its_own(broken: Path, tmp_path: Path) -> None:
+    votes, manifest = (pd.read_parquet(broken / f"{name}.parquet") for name in ("votes", "manifest"))
+    train = manifest[manifest["split"] == "train"]
+    audited = train.groupby("category").head(6)
+    late = pd.DataFrame(
+        [
+            (i, f"late{n}", r)
+            for i, r in zip(audited["image"], audited["reference"], strict=True)
+            for n in range(2)
+        ],
+        columns=["image", "worker", "label"],
+    )
+    votes = pd.concat([votes, late], ignore_index=True)
+    votes["audit"] = votes["image"].isin(audited["image"])
+    votes.to_parquet(broken / "votes.parquet", index=False)
+    seal(broken)
+    run = tmp_path / "run"
+    assert main([str(broken), "-o", str(run), *SMALL, "--arms", "majority,consensus,majority_k5"]) == 0
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert set(metrics["arms"]) == {"majority", "consensus"}
+    assert set(metrics["audit"]["arms"]) == {"majority_k3", "majority_k5"}
+    assert metrics["audit"]["n_train"] == len(audited)
+    assert metrics["audit"]["arms"]["majority_k5"]["difference"]["p"] > 0
+    assert "More votes, on the audit share" in (run / "report.html").read_text()
 
 
 @pytest.fixture
@@ -183,6 +260,10 @@ def test_a_class_without_train_pictures(
     ("options", "word"),
     [
         (("--arms", "majority,wish"), "wish"),
+        (("--arms", "majority,majority_k9"), "majority_k9: every train picture has 3"),
+        (("--arms", "consensus", "--confidence", "2"), "confidence"),
+        (("--arms", "consensus,cleaned", "--folds", "1"), "folds"),
+        ((*SMALL, "--arms", "consensus,cleaned", "--folds", "99"), "too few for 99 folds"),
         (("--preset", "huge"), "huge"),
         (("--epochs", "0"), "epochs"),
         (("--device", "abacus"), "abacus"),
