@@ -127,7 +127,7 @@ def releases(
 def release(request: HttpRequest, name: str, version: str) -> Any:
     """One release: what its release.json says, its state now, and where everything is. Has an ETag."""
     held = visible_release(_caller(request), name, version)
-    heir = held.replaced_by
+    heir = visible_releases(_caller(request)).filter(replaces=held).first()
     body = {
         **_line(request, held),
         "release": _document(held),

@@ -25,6 +25,10 @@ CURATOR_PAGES = {
     "quality": "/d/clothing/quality/",
     "releases": "/d/clothing/releases/",
     "release": "/d/clothing/releases/1.0.0",
+    "public": "/releases/clothing/1.0.0/",
+    "categories": "/releases/clothing/1.0.0/categories/",
+    "category": "/releases/clothing/1.0.0/categories/hat",
+    "terms": "/releases/clothing/1.0.0/download",
     "run": "/d/clothing/runs/1",
 }
 ANNOTATOR_PAGES = {"work": "/", "label": "/label/2/", "verify": "/label/3/", "me": "/me/"}

@@ -28,8 +28,8 @@ from export.services.sharing import is_public, save_terms, terms_of
 
 LIFETIME = 7 * 24 * 3600
 """Seconds that a link works."""
-MOST = 30
-"""Acceptances from one address in an hour; nobody needs more."""
+MOST = 300
+"""Acceptances from one address in an hour: room for many people behind one proxy, none for a flood."""
 LONGEST = {"name": 200, "email": 254, "purpose": 1000}
 
 

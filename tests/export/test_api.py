@@ -100,7 +100,7 @@ def test_the_list_names_every_shared_release_page_by_page(shared, world, tmp_pat
     assert client.get(line["url"]).status_code == client.get(line["page"]).status_code == 200
 
 
-def test_one_release_says_what_its_folder_says_and_its_state_now(shared, client):
+def test_one_release_says_what_its_folder_says_and_its_state_now(shared, world, tmp_path, client):
     answer = client.get(ONE)
     told = answer.json()
     assert told["release"] == json.loads((Path(shared.location) / "release.json").read_text())
@@ -108,9 +108,14 @@ def test_one_release_says_what_its_folder_says_and_its_state_now(shared, client)
     assert client.get(ONE, headers={"If-None-Match": answer["ETag"]}).status_code == 304
     for address in told["links"].values():
         assert client.get(address).status_code == 200
-    Release.objects.update(deprecated="2026-01-02T00:00:00Z", deprecation_reason="wrong owls")
-    again = client.get(ONE, headers={"If-None-Match": answer["ETag"]})
-    assert again.json()["deprecation"]["reason"] == "wrong owls"
+    heir = publish_release(world.dataset, "1.1.0", tmp_path / "out").release
+    Release.objects.filter(pk=shared.pk).update(
+        deprecated="2026-01-02T00:00:00Z", deprecation_reason="wrong owls", replaced_by=heir
+    )
+    again = client.get(ONE, headers={"If-None-Match": answer["ETag"]}).json()["deprecation"]
+    assert (again["reason"], again["use"]) == ("wrong owls", None)  # the heir is not shared yet
+    share_release(heir)
+    assert client.get(ONE).json()["deprecation"]["use"] == "1.1.0"
 
 
 def test_the_manifest_streams_every_row_as_the_table_has_it(shared, client):

@@ -132,7 +132,11 @@ def tab_to(page: Page, name: str) -> None:
     raise AssertionError(f"no Tab leads to {name!r}")
 
 
-def test_on_a_narrow_phone_nothing_is_cut_off(release: Release, visit: Open) -> None:
+def test_on_a_narrow_phone_nothing_is_cut_off(release: Release, world: World, visit: Open) -> None:
+    owl = world.categories["owl"]
+    world.dataset.title, owl.name, owl.gloss = "W" * 90, "M" * 120, "Endless" * 40
+    world.dataset.save()
+    owl.save()
     page = visit(320)
     sha256 = release.release_images.select_related("image")[0].image.sha256
     places = ["", "card", "categories/", "categories/owl", f"pictures/{sha256}", "download", "changes/1.0.0"]
