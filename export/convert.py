@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from export import layout
-from export.formats import MEGABYTE, Writer
+from export.formats import MEGABYTE, Options, Writer
 from export.formats.coco import CocoWriter
 from export.formats.lists import ListWriter
 from export.formats.parquet import ParquetWriter
@@ -31,7 +31,6 @@ WRITERS: dict[str, type[Writer]] = {
     "coco": CocoWriter,
     "csv": ListWriter,
 }
-SHARD_MEGABYTES = 256
 HIDDEN_LABELS = "The labels of the test pictures are kept back (a sealed release)."
 
 
@@ -43,27 +42,19 @@ class ConversionFailed(RuntimeError):
     """The release is damaged or another process is at it; one line for the user. Nothing was left."""
 
 
-def convert(
-    folder: Path,
-    kind: str,
-    out: Path,
-    *,
-    shard_bytes: int = SHARD_MEGABYTES * MEGABYTE,
-    pictures: bool = True,
-) -> dict[str, Any]:
+def convert(folder: Path, kind: str, out: Path, options: Options | None = None) -> dict[str, Any]:
     """Write `out`; returns `{release, fingerprint, format, out, splits: {split: pictures}, files}`.
 
     Args:
         kind: a key of `WRITERS`.
-        shard_bytes: about so many bytes of pictures a shard, in webdataset and parquet.
-        pictures: False leaves the picture files out of coco and csv; their paths are those of the release.
+        options: `pictures=False` leaves the files out of coco and csv; paths are then those of the release.
 
     Raises:
         ConversionRefused: no release, or `out` exists or lies in the release.
         ConversionFailed: the release is not sound, or `out` is being written by another process.
     """
-    out = Path(out).absolute()
-    _check_arguments(folder, kind, out, pictures)
+    out, options = Path(out).absolute(), options or Options()
+    _check_arguments(folder, kind, out, options.pictures)
     try:
         release = ReleaseFolder(folder)
     except UnreadableRelease as error:
@@ -80,7 +71,7 @@ def convert(
             shutil.rmtree(place.release, ignore_errors=True)  # what a killed run left
             place.begin()
             try:
-                made = _write(release, kind, place.release, shard_bytes, pictures)
+                made = _write(release, kind, place.release, options)
                 place.finish()
             except BaseException:
                 place.discard()
@@ -104,9 +95,9 @@ def _check_arguments(folder: Path, kind: str, out: Path, pictures: bool) -> None
         raise ConversionRefused(f"{out} lies in the release, which must not change; choose another -o")
 
 
-def _write(release: ReleaseFolder, kind: str, out: Path, shard_bytes: int, pictures: bool) -> dict[str, Any]:
+def _write(release: ReleaseFolder, kind: str, out: Path, options: Options) -> dict[str, Any]:
     splits: dict[str, int] = {}
-    writer = WRITERS[kind](release, out, shard_bytes=shard_bytes, pictures=pictures)
+    writer = WRITERS[kind](release, out, options)
     with progress(total=len(release), what="converting", unit="picture") as bar:
         for picture in release.pictures():
             writer.add(picture)
@@ -154,34 +145,36 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--shard-mb",
         type=float,
-        default=SHARD_MEGABYTES,
+        default=Options.shard_bytes / MEGABYTE,
         metavar="N",
-        help=f"megabytes of pictures a shard, webdataset and parquet ({SHARD_MEGABYTES})",
+        help="megabytes of pictures a shard, webdataset and parquet (%(default)g)",
+    )
+    parser.add_argument(
+        "--shard-pictures",
+        type=int,
+        default=Options.shard_pictures,
+        metavar="N",
+        help="most pictures a shard, webdataset and parquet (%(default)s)",
     )
     parser.add_argument(
         "--no-pictures", action="store_true", help="coco and csv: lists only, with the release's own paths"
     )
     parser.add_argument("--json", action="store_true", help="print what was written as JSON")
-    options = parser.parse_args(argv)
-    if not options.shard_mb > 0:
-        parser.error("--shard-mb must be more than 0")
+    given = parser.parse_args(argv)
+    if not (given.shard_mb > 0 and given.shard_pictures > 0):
+        parser.error("--shard-mb and --shard-pictures must be more than 0")
+    options = Options(int(given.shard_mb * MEGABYTE), given.shard_pictures, not given.no_pictures)
     try:
-        made = convert(
-            options.folder,
-            options.to,
-            options.output,
-            shard_bytes=int(options.shard_mb * MEGABYTE),
-            pictures=not options.no_pictures,
-        )
+        made = convert(given.folder, given.to, given.output, options)
     except ConversionRefused as error:
         return _fail(str(error), 2)
     except ConversionFailed as error:
         return _fail(str(error), 1)
     except OSError as error:
-        return _fail(f"{error.filename or options.output}: {error.strerror or error}; nothing was left", 1)
+        return _fail(f"{error.filename or given.output}: {error.strerror or error}; nothing was left", 1)
     except KeyboardInterrupt:
         return _fail("stopped; nothing was left", 1)
-    print(json.dumps(made, ensure_ascii=False) if options.json else as_text(made))
+    print(json.dumps(made, ensure_ascii=False) if given.json else as_text(made))
     return 0
 
 

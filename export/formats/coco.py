@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from export import layout
+from export.formats import Options
 from export.formats.pictures import copy_picture
 from export.reader import Picture, ReleaseFolder
 
@@ -22,8 +23,8 @@ from export.reader import Picture, ReleaseFolder
 class CocoWriter:
     """Lists grow in files of their own and are put together in the end."""
 
-    def __init__(self, release: ReleaseFolder, out: Path, *, shard_bytes: int, pictures: bool) -> None:
-        self.release, self.out, self.pictures = release, out, pictures
+    def __init__(self, release: ReleaseFolder, out: Path, options: Options) -> None:
+        self.release, self.out, self.pictures = release, out, options.pictures
         self.folder = out / "annotations"
         self.folder.mkdir()
         self.licences: dict[str, int] = {}

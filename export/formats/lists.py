@@ -11,6 +11,7 @@ import csv
 from pathlib import Path
 from typing import Any, TextIO
 
+from export.formats import Options
 from export.formats.pictures import copy_picture
 from export.reader import Picture, ReleaseFolder
 
@@ -22,8 +23,8 @@ COLUMNS = ("path", "label", "index", "image", *_LABEL, *_PICTURE)
 class ListWriter:
     """One open file a split."""
 
-    def __init__(self, release: ReleaseFolder, out: Path, *, shard_bytes: int, pictures: bool) -> None:
-        self.release, self.out, self.pictures = release, out, pictures
+    def __init__(self, release: ReleaseFolder, out: Path, options: Options) -> None:
+        self.release, self.out, self.pictures = release, out, options.pictures
         self._files: dict[str, TextIO] = {}
         self._rows: dict[str, Any] = {}
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from export import layout
+from export.formats import Options
 from export.reader import Picture, ReleaseFolder
 
 ROWS = 100
@@ -45,8 +46,8 @@ _SCHEMA = pa.schema(
 class ParquetWriter:
     """One file of each split open at a time; files get their `-of-NN` in the end, when NN is known."""
 
-    def __init__(self, release: ReleaseFolder, out: Path, *, shard_bytes: int, pictures: bool) -> None:
-        self.release, self.shard_bytes = release, shard_bytes
+    def __init__(self, release: ReleaseFolder, out: Path, options: Options) -> None:
+        self.release, self.options = release, options
         self.out, self.data = out, out / "data"
         self.data.mkdir()
         self.classes = [str(node["id"]) for node in release.classes]
@@ -59,7 +60,7 @@ class ParquetWriter:
         """Append a row to its split's file; a full file is followed by a new one."""
         data = self.release.read(picture)
         files = self._files.setdefault(picture.split, [])
-        if not files or files[-1].bytes + len(data) > self.shard_bytes:
+        if not files or self.options.full(files[-1].bytes, files[-1].rows, len(data)):
             if files:
                 files[-1].close()
             files.append(_File(self.data / f"{picture.split}-{len(files):05d}", self.schema))
@@ -116,7 +117,7 @@ class _File:
     """A Parquet file that grows by row groups of `ROWS`."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self.path, self.bytes = path, 0
+        self.path, self.bytes, self.rows = path, 0, 0
         self._schema = schema
         self._waiting: list[dict[str, Any]] = []
         self._out = pq.ParquetWriter(path, schema, compression="snappy", version="2.6")
@@ -124,6 +125,7 @@ class _File:
     def add(self, row: dict[str, Any], size: int) -> None:
         self._waiting.append(row)
         self.bytes += size
+        self.rows += 1
         if len(self._waiting) == ROWS:
             self._flush()
 

@@ -13,6 +13,7 @@ import tarfile
 from pathlib import Path
 
 from export import layout
+from export.formats import Options
 from export.reader import Picture, ReleaseFolder
 
 _LABEL = ("category", "reference", "confidence", "votes")
@@ -22,8 +23,8 @@ _PICTURE = ("width", "height", "source_url", "page_url", "licence", "author", "p
 class ShardWriter:
     """Shards of every split, one of each open at a time; `sizes.json` counts their samples."""
 
-    def __init__(self, release: ReleaseFolder, out: Path, *, shard_bytes: int, pictures: bool) -> None:
-        self.release, self.out, self.shard_bytes = release, out, shard_bytes
+    def __init__(self, release: ReleaseFolder, out: Path, options: Options) -> None:
+        self.release, self.out, self.options = release, out, options
         self.sizes: dict[str, int] = {}
         self._open: dict[str, _Shard] = {}
         self._made: dict[str, int] = dict.fromkeys(layout.SPLITS, 0)
@@ -32,7 +33,7 @@ class ShardWriter:
         """Append a sample to its split's shard; a full shard is followed by a new one."""
         data = self.release.read(picture)
         shard = self._open.get(picture.split)
-        if shard is None or shard.bytes + len(data) > self.shard_bytes:
+        if shard is None or self.options.full(shard.bytes, self.sizes[shard.name], len(data)):
             shard = self._next(picture.split)
         shard.put(f"{picture.image}.{picture.extension}", data)
         if picture.index is not None:

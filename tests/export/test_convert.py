@@ -19,6 +19,7 @@ from PIL import Image
 from export import convert as convert_module
 from export import layout
 from export.convert import ConversionFailed, ConversionRefused, convert, main
+from export.formats import Options
 from export.services.plan import Wishes
 from export.services.publish import publish_release
 from tests.export.world import World, bytes_of
@@ -68,7 +69,7 @@ def load(out: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.django_db
 def test_webdataset_reads_the_shards(folder: Path, tmp_path: Path) -> None:
-    made = convert(folder, "webdataset", tmp_path / "out", shard_bytes=3_000)
+    made = convert(folder, "webdataset", tmp_path / "out", Options(shard_bytes=3_000))
     assert made["splits"] == SPLITS
     rows, index = manifest(folder), indices(folder)
     assert len(list((tmp_path / "out").glob("*-train-*.tar"))) > 2, "the shards were to be small"
@@ -99,10 +100,10 @@ def test_webdataset_reads_the_shards(folder: Path, tmp_path: Path) -> None:
 def test_datasets_loads_the_parquet_with_its_features(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    convert(folder, "parquet", tmp_path / "out", shard_bytes=3_000)
+    convert(folder, "parquet", tmp_path / "out", Options(shard_pictures=3))
     files = sorted(p.name for p in (tmp_path / "out" / "data").iterdir())
-    assert files[0].startswith("test-00000-of-000")
-    assert len(files) > 4
+    assert files[:2] == ["test-00000-of-00002.parquet", "test-00001-of-00002.parquet"]
+    assert len(files) == 2 + 3 + 2
     loaded = load(tmp_path / "out", monkeypatch)
     assert {name: len(rows) for name, rows in loaded.items()} == SPLITS
     features = loaded["train"].features
@@ -123,7 +124,7 @@ def test_datasets_loads_the_parquet_with_its_features(
 @pytest.mark.django_db
 @pytest.mark.parametrize("pictures", [True, False])
 def test_coco_holds_every_picture_once(folder: Path, tmp_path: Path, pictures: bool) -> None:
-    convert(folder, "coco", tmp_path / "out", pictures=pictures)
+    convert(folder, "coco", tmp_path / "out", Options(pictures=pictures))
     rows, seen = manifest(folder), set()
     root = tmp_path / "out" if pictures else folder
     assert (tmp_path / "out" / "train").exists() == pictures
@@ -147,7 +148,7 @@ def test_coco_holds_every_picture_once(folder: Path, tmp_path: Path, pictures: b
 @pytest.mark.django_db
 @pytest.mark.parametrize("pictures", [True, False])
 def test_csv_lists_paths_and_labels(folder: Path, tmp_path: Path, pictures: bool) -> None:
-    convert(folder, "csv", tmp_path / "out", pictures=pictures)
+    convert(folder, "csv", tmp_path / "out", Options(pictures=pictures))
     rows, index = manifest(folder), indices(folder)
     root = tmp_path / "out" if pictures else folder
     for split, count in SPLITS.items():
@@ -197,6 +198,13 @@ def test_equal_releases_give_equal_bytes_and_copies_are_their_own(folder: Path, 
     assert bytes_of(folder) == before, "an edited copy damaged the release"
 
 
+def code_of(arguments: list[str]) -> int:
+    try:
+        return main(arguments)
+    except SystemExit as stop:  # argparse leaves by itself
+        return int(stop.code or 0)
+
+
 @pytest.mark.django_db
 def test_what_cannot_be_used_is_refused(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -209,8 +217,9 @@ def test_what_cannot_be_used_is_refused(
         [str(tmp_path / "empty"), "--to", "csv", "-o", str(tmp_path / "out")],
         [str(tmp_path / "nowhere"), "--to", "csv", "-o", str(tmp_path / "out")],
         [str(folder), "--to", "parquet", "--no-pictures", "-o", str(tmp_path / "out")],
+        [str(folder), "--to", "csv", "-o", str(tmp_path / "out"), "--shard-mb", "0"],
     ):
-        assert main(arguments) == 2
+        assert code_of(arguments) == 2
         told = capsys.readouterr()
         assert (told.out, told.err.count("\n")) == ("", 1)
     with pytest.raises(ConversionRefused):
