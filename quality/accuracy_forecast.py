@@ -27,10 +27,13 @@ FEWEST_OF_CATEGORY = 50
 """Of a category that is played, so many tasks at least, if it has them."""
 FOLLOWS = 0.4
 """Log-odds by which the aggregation's confidence follows a vote that moves the rule's own by 1."""
-SHIFT = (0.0, 0.2)
+SHIFT = (0.0, 0.15)
 """Mean and standard deviation of the log-odds by which later passes move the confidence of all tasks."""
-MISFIT = (0.0, 0.25)
-"""Mean and standard deviation of the logarithm of (votes it took / votes that the plays say)."""
+MISFIT = (0.03, 0.35)
+"""The same of the logarithm of (votes it took / votes that the plays say). With both, the intervals held in
+90% of the first forecasts and in 93% of all of them in 210 simulated rounds of 100 to 400 tasks with 2 to 20
+labels, 6 to 12 votes at most, half of them with 20% spammers; in 75% of the first where a category has hardly
+ten tasks (20 labels)."""
 FARTHEST = 60
 """Votes ahead after which a play takes it that a category gets all the votes it may get."""
 MOST_VOTES = 1_000_000
