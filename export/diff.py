@@ -22,6 +22,7 @@ from export import layout
 from export.category_changes import category_changes, sentences
 from export.reader import ReleaseFolder, UnreadableRelease, rows_in, sorted_rows
 from export.removals import WHY, Removals
+from ingest.progress import progress
 
 KINDS = ("added", "removed", "relabelled", "moved")
 HEAD = 100
@@ -176,7 +177,7 @@ def _compare(found: ReleaseDiff, reasons: Reasons) -> None:
 
 def _side_by_side(found: ReleaseDiff) -> Iterator[tuple[Row | None, Row | None]]:
     """The rows of both manifests, image by image."""
-    left, right = _rows(found.old), _rows(found.new)
+    left, right = _rows(found.old, "reading the old release"), _rows(found.new, "reading the new release")
     before, after = next(left, None), next(right, None)
     while before is not None or after is not None:
         if after is None or (before is not None and before["image"] < after["image"]):
@@ -195,9 +196,10 @@ def _side_by_side(found: ReleaseDiff) -> Iterator[tuple[Row | None, Row | None]]
         after = next(right, None)
 
 
-def _rows(release: ReleaseFolder) -> Iterator[Row]:
+def _rows(release: ReleaseFolder, what: str) -> Iterator[Row]:
     rows = rows_in(release.path, layout.MANIFEST, _COLUMNS)
-    return sorted_rows(rows, str(release.path / layout.MANIFEST))
+    watched = progress(rows, total=len(release), what=what, unit="image")
+    return sorted_rows(watched, str(release.path / layout.MANIFEST))
 
 
 def _compare_rows(found: ReleaseDiff, before: Row, after: Row, relabelled: list[tuple[Row, Row]]) -> None:

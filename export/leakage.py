@@ -21,12 +21,13 @@ import numpy as np
 from PIL import Image
 
 from export import layout
-from export.reader import UnreadableRelease, rows_in
+from export.reader import UnreadableRelease, count_rows, rows_in
 from export.shelf import read_in
 from ingest import hamming
 from ingest.arguments import Arguments
 from ingest.decode import RejectedPicture, open_picture
 from ingest.duplicates import DEFAULT_RADIUS, Candidate, examine
+from ingest.progress import progress
 
 LOOKS = 300
 """Most pairs that get the second look, the nearest first."""
@@ -206,7 +207,8 @@ def measure_folder(
 
 
 def _rows(folder: Path) -> Iterator[Row]:
-    for row in rows_in(folder, layout.MANIFEST, ["image", "split", "phash", "path"]):
+    rows = rows_in(folder, layout.MANIFEST, ["image", "split", "phash", "path"])
+    for row in progress(rows, total=count_rows(folder / layout.MANIFEST), what="looking for copies"):
         yield Row(row["image"], row["split"], int(row["phash"], 16), row["path"])
 
 

@@ -91,10 +91,7 @@ class ReleaseFolder:
 
     def __len__(self) -> int:
         """How many pictures there are."""
-        try:
-            return int(pq.read_metadata(self.path / layout.MANIFEST).num_rows)
-        except (OSError, pa.ArrowException) as error:
-            raise UnreadableRelease(f"{self.path / layout.MANIFEST}: {_line(error)}") from None
+        return count_rows(self.path / layout.MANIFEST)
 
     def pictures(self) -> Iterator[Picture]:
         """Every picture, by image: SHA-256 order, which mixes the classes and never changes.
@@ -124,6 +121,18 @@ class ReleaseFolder:
             return (self.path / picture.path).read_bytes()
         except OSError as error:
             raise UnreadableRelease(f"{self.path / picture.path}: {error.strerror or error}") from None
+
+
+def count_rows(table: Path) -> int:
+    """How many rows a table has.
+
+    Raises:
+        UnreadableRelease: it is no readable Parquet.
+    """
+    try:
+        return int(pq.read_metadata(table).num_rows)
+    except (OSError, pa.ArrowException) as error:
+        raise UnreadableRelease(f"{table}: {_line(error)}") from None
 
 
 def rows_in(folder: Path, table: str, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:

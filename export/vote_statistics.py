@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from scipy import sparse
 
 from export import layout
+from ingest.progress import progress
 from quality.aggregation.votes import ABSTAIN
 from quality.agreement import Ballots, Estimate, alpha, kappa, observed
 from quality.confusion import confusions
@@ -70,8 +71,10 @@ def vote_statistics(folder: Path) -> VoteStatistics:
     counter = _Counter(_Categories(folder / layout.MANIFEST))
     with pq.ParquetFile(folder / layout.VOTES, pre_buffer=False) as table:
         columns = [name for name in _COLUMNS if name in table.schema_arrow.names]
-        for batch in table.iter_batches(batch_size=BATCH, columns=columns):
-            counter.add(batch)
+        with progress(total=table.metadata.num_rows, what="reading votes", unit="vote") as bar:
+            for batch in table.iter_batches(batch_size=BATCH, columns=columns):
+                counter.add(batch)
+                bar.update(batch.num_rows)
     return counter.result()
 
 
