@@ -4,7 +4,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 export PYTHON
 
-.PHONY: help venv install install-dev demo serve test bench-quality peers format clean
+.PHONY: help venv install install-dev demo serve test test-kills bench-export bench-quality peers format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -28,6 +28,9 @@ serve: install ## the site on http://127.0.0.1:8000 with what the demo built
 test: install-dev ## the whole test suite: SQLite and PostgreSQL, browser and pipeline
 	@$(PY) -m tests.suite
 
+test-kills: install-dev ## kill -9 the export at 50 random moments
+	@KILLS=50 $(PY) -m pytest tests/export/test_kill.py -q -k random
+
 DATA ?= ../shared/data
 
 peers: install-dev ## the tools we measure beside, in an environment of their own
@@ -35,6 +38,9 @@ peers: install-dev ## the tools we measure beside, in an environment of their ow
 
 bench-quality: peers ## quality beside crowd-kit and cleanlab, on the vote tables in DATA=FOLDER
 	@$(PY) -m benchmarks.quality $(DATA) --peer .venv-peers/bin/python
+
+bench-export: install-dev ## export of 10^4 and 10^5 small pictures beside cp -r and stripping (PEER=python with datumaro)
+	@$(PY) -m benchmarks.export_speed $(if $(PEER),--peer $(PEER))
 
 format: install-dev ## format the code and mend what the linter can
 	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +20,9 @@ from export.checks import check_release, fingerprint
 from export.models import Release
 from export.services import making, publish
 from export.services.publish import publish_release
+from export.tables import TableWriter
 from export.workplace import Busy, Workplace
+from ingest.management.base import explain
 from tests.export.world import World, bytes_of
 
 ROOT = Path(__file__).parents[2]
@@ -106,46 +111,147 @@ def test_pictures_of_a_killed_run_are_kept_and_strangers_are_not(
     assert not (made.folder / "notes.txt").exists()
 
 
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.pipeline
-def test_a_real_kill_of_the_real_command(world: World, tmp_path: Path) -> None:
-    name = str(connection.settings_dict["NAME"])
+class Real:
+    """The real command, on a copy of the test's database that other processes can open."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.out = tmp_path / "out"
+        self.final = self.out / "birds-1.0.0"
+        self.part = self.out / ".birds-1.0.0.partial"
+        self.command = [
+            sys.executable,
+            "manage.py",
+            "export_release",
+            "birds",
+            "1.0.0",
+            "--output",
+            str(self.out),
+        ]
+        self.env = {
+            **os.environ,
+            "DATABASE_URL": database_url(tmp_path),
+            "STORAGE_URL": django_settings.STORAGE_URL,
+            "ASSAY_DATA": str(tmp_path / "data"),
+        }
+
+    def start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self.command, cwd=ROOT, env=self.env, stdout=subprocess.DEVNULL)
+
+    def run(self) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self.command, cwd=ROOT, env=self.env, capture_output=True, text=True)
+
+    def begun(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait until the work has begun: before that there is nothing to lose."""
+        while process.poll() is None and not (self.part.exists() or self.final.exists()):
+            time.sleep(0.001)
+
+
+def database_url(tmp_path: Path) -> str:
+    s = connection.settings_dict
+    name = str(s["NAME"])
     if connection.vendor == "sqlite" and "memory" in name:
         file = tmp_path / "copy.sqlite3"
         with connection.cursor() as cursor:
             cursor.execute("VACUUM INTO %s", [str(file)])
-        url = f"sqlite:///{file}"
-    elif connection.vendor == "sqlite":
-        url = f"sqlite:///{name}"
-    else:
-        s = connection.settings_dict
-        url = f"postgres://{s['USER']}:{s['PASSWORD']}@{s['HOST'] or 'localhost'}:{s['PORT'] or 5432}/{name}"
-    env = {**os.environ, "DATABASE_URL": url, "STORAGE_URL": django_settings.STORAGE_URL}
-    env["ASSAY_DATA"] = str(tmp_path / "data")
-    command = [
-        sys.executable,
-        "manage.py",
-        "export_release",
-        "birds",
-        "1.0.0",
-        "--output",
-        str(tmp_path / "out"),
-    ]
-    final = tmp_path / "out" / "birds-1.0.0"
-    for moment in range(2):
-        process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL)
-        part = tmp_path / "out" / ".birds-1.0.0.partial"
-        wanted = [part / "selection.parquet", part / "release" / "SHA256SUMS"][moment]
+        return f"sqlite:///{file}"
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{name}"
+    return f"postgres://{s['USER']}:{s['PASSWORD']}@{s['HOST'] or 'localhost'}:{s['PORT'] or 5432}/{name}"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.pipeline
+def test_a_real_kill_of_the_real_command(world: World, tmp_path: Path) -> None:
+    real = Real(tmp_path)
+    for wanted in (real.part / "selection.parquet", real.part / "release" / "SHA256SUMS"):
+        process = real.start()
         while process.poll() is None and not wanted.exists():
             time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        if final.exists():  # it was quicker than the kill
+        if real.final.exists():  # it was quicker than the kill
             break
-    if not final.exists():
-        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    if not real.final.exists():
+        done = real.run()
         assert done.returncode == 0, done.stderr
-    assert check_release(final) == []
-    again = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert check_release(real.final) == []
+    again = real.run()
     assert again.returncode == 2
     assert len(again.stderr.splitlines()) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.pipeline
+def test_kills_at_random_moments_leave_no_folder_that_looks_finished(world: World, tmp_path: Path) -> None:
+    """`make test-kills` does it fifty times."""
+    kills = int(os.environ.get("KILLS", "2"))
+    whole = publish_release(world.dataset, "1.0.0", tmp_path / "whole").folder
+    Release.objects.all().delete()
+    real = Real(tmp_path)
+    process, started = real.start(), time.monotonic()
+    real.begun(process)
+    begun = time.monotonic()
+    assert process.wait() == 0
+    takes = 1.1 * (time.monotonic() - begun)
+    assert bytes_of(real.final) == bytes_of(whole)
+    rng = random.Random(started)
+    hit = 0
+    for _ in range(kills):
+        if real.final.exists():  # finished once more: the same release is written again, elsewhere
+            shutil.rmtree(real.final)
+        process = real.start()
+        real.begun(process)
+        time.sleep(rng.uniform(0, takes))
+        process.send_signal(signal.SIGKILL)
+        hit += process.wait() != 0
+        if real.final.exists():
+            assert bytes_of(real.final) == bytes_of(whole)
+    if real.final.exists():
+        shutil.rmtree(real.final)
+    done = real.run()
+    assert done.returncode == 0, done.stderr
+    assert bytes_of(real.final) == bytes_of(whole)
+    assert [p.name for p in real.out.iterdir()] == ["birds-1.0.0"]
+    assert hit, "no kill came in time"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("step", ["a picture", "the manifest", "the sums"])
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if step == "a picture":
+        calls = iter([os.write] * 7)
+        monkeypatch.setattr("export.shelf.os.write", lambda *a: next(calls, full)(*a))
+    elif step == "the manifest":
+        monkeypatch.setattr(TableWriter, "_write", full)
+    else:
+        monkeypatch.setattr("export.services.describe.write_sums", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        publish_release(world.dataset, "1.0.0", tmp_path / "out")
+    assert explain(caught.value) == (
+        "no space is left on the disk; free some and run the same command again",
+        1,
+    )
+    assert list((tmp_path / "out").iterdir()) == []
+    assert not Release.objects.exists()
+    monkeypatch.undo()
+    monkeypatch.setattr("os.sync", lambda: None)
+    assert check_release(publish_release(world.dataset, "1.0.0", tmp_path / "out").folder) == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.pipeline
+def test_files_that_may_grow_no_larger(world: World, tmp_path: Path) -> None:
+    """A real refusal by the kernel, of the real command: RLIMIT_FSIZE stands for a disk that fills."""
+    real = Real(tmp_path)
+    limit = ["prlimit", "--fsize=4096"]
+    done = subprocess.run([*limit, *real.command], cwd=ROOT, env=real.env, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert not real.final.exists()
+    assert real.run().returncode == 0
+    assert check_release(real.final) == []
