@@ -14,31 +14,37 @@ from export.selection import (
     Member,
     Opinion,
     decide,
+    given_split,
     opinion_of,
     released_members,
     soft_labels,
 )
-from ingest.splits import Shares, split_of
+from export.split_file import moved_draw
+from ingest.splits import SPLITS, Shares, split_of
 
 SHARES = Shares.parse("50/25/25")
 draws = st.floats(0, 1, exclude_max=True, allow_nan=False)
-# Each step adds an image in a new group, merges two groups, or publishes (test open or closed).
+# Each step adds an image in a new group, merges two groups, takes one down, or publishes (test open or closed).
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("add"), draws),
         st.tuples(st.just("merge"), st.integers(0, 50), st.integers(0, 50), st.integers(0, 50)),
+        st.tuples(st.just("take down"), st.integers(0, 50)),
         st.tuples(st.just("publish"), st.booleans()),
     ),
     max_size=40,
 )
 
 
-@given(steps)
+@given(steps, st.dictionaries(st.integers(0, 20), st.sampled_from(SPLITS), max_size=8))
 @settings(max_examples=300, deadline=None)
-def test_no_history_moves_a_picture_or_lets_a_group_straddle(history: list[tuple]) -> None:
+def test_no_history_moves_a_picture_or_lets_a_group_straddle(
+    history: list[tuple], given_splits: dict[int, str]
+) -> None:
     groups: list[dict] = []
     earlier: dict[int, set[str]] = {}
     releases: list[dict[int, str]] = []
+    gone: set[int] = set()
     images = 0
     for step in [*history, ("publish", True)]:
         if step[0] == "add":
@@ -50,27 +56,54 @@ def test_no_history_moves_a_picture_or_lets_a_group_straddle(history: list[tuple
             b["members"] += a["members"]
             b["draw"] = min(a["draw"], b["draw"])
             b["representative"] = b["members"][step[3] % len(b["members"])]
+        elif step[0] == "take down" and releases and releases[-1]:
+            image = sorted(releases[-1])[step[1] % len(releases[-1])]
+            gone.add(image)
+            releases.append({i: split for i, split in releases[-1].items() if i != image})
         elif step[0] == "publish":
-            released = {}
-            for group in groups:
-                members = [Member(i, f"{i:03d}", frozenset(earlier.get(i, set()))) for i in group["members"]]
-                placed = released_members(
-                    split_of(group["draw"], SHARES), members, group["representative"], test_open=step[1]
-                )
-                released |= dict.fromkeys(placed.members, placed.split)
-                assert bool(placed.members) != bool(placed.reason)
-                assert len(placed.members) <= 1 or placed.split == "test"
+            released = publish(groups, earlier, given_splits, gone, first=not releases, test_open=step[1])
             for image, split in released.items():
                 earlier.setdefault(image, set()).add(split)
             releases.append(released)
     for image, splits in earlier.items():
         assert len(splits) == 1, f"image {image} moved"
+        assert given_splits.get(image, *splits) in splits, "a named image is where it was named for"
     for before, after in itertools.pairwise(releases):
         lost = {i for i, split in before.items() if split == "test"} - after.keys()
-        assert not lost, "a test picture left test"
-    for release in releases[-1:]:
-        for group in groups:
-            assert len({release[i] for i in group["members"] if i in release}) <= 1, "a group straddles"
+        assert lost <= gone, "a test picture left test"
+    assert not gone & releases[-1].keys(), "what was taken down came back"
+    for group in groups:
+        stands = {i: releases[-1][i] for i in group["members"] if i in releases[-1]}
+        assert len(set(stands.values())) <= 1, "a group straddles"
+        if gone & set(group["members"]):
+            assert set(stands.values()) <= {"test"}, "a copy took the place of what was taken down"
+
+
+def publish(
+    groups: list[dict],
+    earlier: dict[int, set[str]],
+    given_splits: dict[int, str],
+    gone: set[int],
+    *,
+    first: bool,
+    test_open: bool,
+) -> dict[int, str]:
+    """One release, as the export makes it: a split file comes with the first and moves the draws."""
+    released = {}
+    for group in groups:
+        members = [
+            Member(i, f"{i:03d}", frozenset(earlier.get(i, ())), given_splits.get(i), i in gone)
+            for i in group["members"]
+        ]
+        named = given_split(members) if first else None
+        if named:
+            group["draw"] = moved_draw(group["draw"], named, SHARES)
+        split = split_of(group["draw"], SHARES)
+        placed = released_members(split, members, group["representative"], test_open=test_open)
+        released |= dict.fromkeys(placed.members, placed.split)
+        assert bool(placed.members) != bool(placed.reason)
+        assert len(placed.members) <= 1 or placed.split == "test"
+    return released
 
 
 def test_the_representative_is_released_unless_it_stood_elsewhere() -> None:
