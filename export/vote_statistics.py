@@ -31,15 +31,6 @@ _COLUMNS = ["image", "worker", "label", "seconds", "round", "proposed"]
 
 
 @dataclass(frozen=True)
-class RoundVotes:
-    """One round's votes in a release; `seconds` is the median time of a vote, None where none was taken."""
-
-    votes: int
-    workers: int
-    seconds: float | None
-
-
-@dataclass(frozen=True)
 class Agreement:
     """How far votes on the same task agree (see `quality.agreement`); `tasks` of two votes and more."""
 
@@ -47,6 +38,19 @@ class Agreement:
     observed: Estimate
     alpha: Estimate
     kappa: Estimate
+
+
+@dataclass(frozen=True)
+class RoundVotes:
+    """One round's votes in a release.
+
+    `seconds`: the median time of a vote, None where none was taken. `agreement`: None where no votes meet.
+    """
+
+    votes: int
+    workers: int
+    seconds: float | None
+    agreement: Agreement | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,8 @@ class _Counter:
         self._last: tuple[Any, ...] | None = None
         self._cells: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self._verify: list[np.ndarray] = []
+        self._round_of: list[np.ndarray] = []
+        self._round_codes: dict[str, int] = {}
         self._matrix: Counter[tuple[int, int]] = Counter()
         self._workers: dict[str, set[str]] = {}
         self._seconds: dict[str, list[np.ndarray]] = {}
@@ -149,6 +155,8 @@ class _Counter:
         task = np.cumsum(fresh) + self._tasks - 1
         self._tasks += int(fresh.sum())
         self._verify.append(asked.codes[fresh] >= 0)
+        codes = [self._round_codes.setdefault(name, len(self._round_codes)) for name in rounds.names]
+        self._round_of.append(np.asarray(codes, dtype=np.int32)[rounds.codes[fresh]])
         return task
 
     def _count_matrix(self, category: np.ndarray, label: np.ndarray) -> None:
@@ -170,14 +178,20 @@ class _Counter:
         """The figures."""
         if not self._cells:
             return VoteStatistics()
-        verify = np.concatenate(self._verify)
+        verify, round_of = np.concatenate(self._verify), np.concatenate(self._round_of)
+        task, label, counts = (np.concatenate(parts) for parts in zip(*self._cells, strict=True))
+        self._cells = [(task, label, counts)]
         told = {"classify": self._ballots(~verify), "verify": self._ballots(verify)}
+        rounds = {
+            name: self._round(name, round_of == self._round_codes[name])
+            for name in sorted(self._votes, key=lambda r: (len(r), r))
+        }
         names = self.categories.names
         matrix = {(names[row], self.labels[column]): n for (row, column), n in self._matrix.items()}
         return VoteStatistics(
             votes=self._votes.total(),
             workers=len(set().union(*self._workers.values())),
-            rounds={name: self._round(name) for name in sorted(self._votes, key=lambda r: (len(r), r))},
+            rounds=rounds,
             agreement={question: _agreement(held) for question, held in told.items() if len(held.tasks)},
             confused=[
                 {str(key): value for key, value in row.items()}
@@ -186,22 +200,22 @@ class _Counter:
             matrix=dict(sorted(matrix.items())),
         )
 
-    def _round(self, name: str) -> RoundVotes:
+    def _round(self, name: str, wanted: np.ndarray) -> RoundVotes:
         taken = np.concatenate(self._seconds[name])
         seconds = round(float(np.median(taken)), 2) if len(taken) else None
-        return RoundVotes(self._votes[name], len(self._workers[name]), seconds)
+        told = self._ballots(wanted)
+        agreement = _agreement(told) if len(told.tasks) else None
+        return RoundVotes(self._votes[name], len(self._workers[name]), seconds, agreement)
 
     def _ballots(self, wanted: np.ndarray) -> Ballots:
-        """As `quality.agreement.ballots`, of the tasks that are wanted (bool[tasks]); tasks are numbers."""
+        """As `quality.agreement.ballots`, of the tasks that are wanted: bool[tasks]. Tasks are numbers."""
         order = np.argsort(np.asarray(self.labels, dtype=object))
         rank = np.empty(len(order), np.int32)
         rank[order] = np.arange(len(order))
         abstains = [self._label_codes[name] for name in ABSTAIN if name in self._label_codes]
-        held = []
-        for task, label, counts in self._cells:
-            kept = wanted[task] & ~np.isin(label, abstains)
-            held.append((task[kept], rank[label[kept]], counts[kept]))
-        task, label, counts = (np.concatenate(parts) for parts in zip(*held, strict=True))
+        ((task, label, counts),) = self._cells
+        kept = wanted[task] & ~np.isin(label, abstains)
+        task, label, counts = task[kept], rank[label[kept]], counts[kept]
         per_task = np.bincount(task, weights=counts, minlength=self._tasks)
         met = per_task > 1
         inside = met[task]

@@ -7,7 +7,7 @@ from typing import Any
 from export import layout
 from export.card_facts import CardFacts, Experts, RoundFacts
 from export.datasheet import cell, section
-from export.vote_statistics import figure
+from export.vote_statistics import Agreement, figure
 
 WORDS = 1500
 """Most characters of instructions that are quoted."""
@@ -62,6 +62,8 @@ def _round(facts: CardFacts, told: RoundFacts) -> str:
     parts.append(f" {_pay(told.price, cast.seconds if cast else None)}")
     if told.access != "everyone":
         parts.append(" For invited workers only.")
+    if cast and cast.agreement:
+        parts.append(f" {agreement(cast.agreement)}.")
     return "".join(parts)
 
 
@@ -102,14 +104,20 @@ def _people(facts: CardFacts) -> str:
 
 
 def _agreement(facts: CardFacts) -> str:
+    """All rounds of a question together, where there are several."""
+    if len(facts.votes.rounds) < 2:
+        return ""
     words = {"classify": "Which category?", "verify": "Is it this category?"}
-    lines = [
-        f"- {words[question]} {found.tasks:,} tasks with two votes and more: agreement of two votes "
-        f"{figure(found.observed)}, Krippendorff's alpha {figure(found.alpha)}, Fleiss' kappa "
-        f"{figure(found.kappa)}"
-        for question, found in facts.votes.agreement.items()
-    ]
-    return "How far workers agree:\n\n" + "\n".join(lines) if lines else ""
+    lines = [f"- {words[question]} {agreement(found)}" for question, found in facts.votes.agreement.items()]
+    return "How far workers agree, all rounds together:\n\n" + "\n".join(lines) if lines else ""
+
+
+def agreement(found: Agreement) -> str:
+    """The measures of agreement with their intervals."""
+    return (
+        f"On {found.tasks:,} tasks with two votes and more: agreement of two votes {figure(found.observed)}, "
+        f"Krippendorff's alpha {figure(found.alpha)}, Fleiss' kappa {figure(found.kappa)}"
+    )
 
 
 def _confused(facts: CardFacts) -> str:

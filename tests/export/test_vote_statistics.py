@@ -73,6 +73,8 @@ def test_the_figures_are_qualitys_own(tmp_path: Path, monkeypatch: pytest.Monkey
     for name, rows in votes.groupby("round"):
         mine = found.rounds[name]
         assert (mine.votes, mine.workers) == (len(rows), rows["worker"].nunique())
+        per_round = alpha(ballots(rows[["task", "worker", "label"]]))
+        assert mine.agreement.alpha == pytest.approx(per_round)
         assert mine.seconds == pytest.approx(median(rows["seconds"].dropna()), abs=0.006)
     assert list(found.rounds) == ["9", "10", "11"]
 
