@@ -24,7 +24,7 @@ from ingest.splits import SPLITS, Shares, split_of
 
 SHARES = Shares.parse("50/25/25")
 draws = st.floats(0, 1, exclude_max=True, allow_nan=False)
-# Each step adds an image in a new group, merges two groups, takes one down, or publishes (test open or closed).
+# Each step adds an image in a new group, merges two groups, takes one down, or publishes (test open or not).
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("add"), draws),
