@@ -181,7 +181,8 @@ class _Counter:
         verify, round_of = np.concatenate(self._verify), np.concatenate(self._round_of)
         task, label, counts = (np.concatenate(parts) for parts in zip(*self._cells, strict=True))
         self._cells = [(task, label, counts)]
-        told = {"classify": self._ballots(~verify), "verify": self._ballots(verify)}
+        confused = self._confused(~verify)
+        questions = {"classify": self._agreement(~verify), "verify": self._agreement(verify)}
         rounds = {
             name: self._round(name, round_of == self._round_codes[name])
             for name in sorted(self._votes, key=lambda r: (len(r), r))
@@ -192,20 +193,25 @@ class _Counter:
             votes=self._votes.total(),
             workers=len(set().union(*self._workers.values())),
             rounds=rounds,
-            agreement={question: _agreement(held) for question, held in told.items() if len(held.tasks)},
-            confused=[
-                {str(key): value for key, value in row.items()}
-                for row in confusions(told["classify"], CONFUSED).to_dict("records")
-            ],
+            agreement={question: found for question, found in questions.items() if found},
+            confused=confused,
             matrix=dict(sorted(matrix.items())),
         )
 
     def _round(self, name: str, wanted: np.ndarray) -> RoundVotes:
         taken = np.concatenate(self._seconds[name])
         seconds = round(float(np.median(taken)), 2) if len(taken) else None
+        return RoundVotes(self._votes[name], len(self._workers[name]), seconds, self._agreement(wanted))
+
+    def _agreement(self, wanted: np.ndarray) -> Agreement | None:
         told = self._ballots(wanted)
-        agreement = _agreement(told) if len(told.tasks) else None
-        return RoundVotes(self._votes[name], len(self._workers[name]), seconds, agreement)
+        return (
+            Agreement(len(told.tasks), observed(told), alpha(told), kappa(told)) if len(told.tasks) else None
+        )
+
+    def _confused(self, wanted: np.ndarray) -> list[dict[str, Any]]:
+        rows = confusions(self._ballots(wanted), CONFUSED).to_dict("records")
+        return [{str(key): value for key, value in row.items()} for row in rows]
 
     def _ballots(self, wanted: np.ndarray) -> Ballots:
         """As `quality.agreement.ballots`, of the tasks that are wanted: bool[tasks]. Tasks are numbers."""
@@ -245,10 +251,6 @@ class _Coded:
         """The text of a row."""
         code = int(self.codes[row])
         return None if code < 0 else self.names[code]
-
-
-def _agreement(told: Ballots) -> Agreement:
-    return Agreement(len(told.tasks), observed(told), alpha(told), kappa(told))
 
 
 def _images(column: pa.Array) -> np.ndarray:
