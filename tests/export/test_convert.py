@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -19,9 +20,10 @@ from PIL import Image
 from export import convert as convert_module
 from export import layout
 from export.convert import ConversionFailed, ConversionRefused, convert, main
-from export.formats import Options
+from export.formats import Options, coco
 from export.services.plan import Wishes
 from export.services.publish import publish_release
+from export.workplace import Workplace
 from tests.export.world import World, bytes_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -249,6 +251,25 @@ def test_failing_half_way_leaves_nothing(
         with pytest.raises(ConversionFailed):
             convert(folder, kind, tmp_path / "out" / kind)
     assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.django_db
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "x.jpg")
+
+    monkeypatch.setattr(coco, "copy_picture", full)
+    assert main([str(folder), "--to", "coco", "-o", str(tmp_path / "out" / "coco")]) == 1
+    assert capsys.readouterr().err == "error: x.jpg: No space left on device; nothing was left\n"
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.django_db
+def test_two_conversions_do_not_meet(folder: Path, tmp_path: Path) -> None:
+    with Workplace(tmp_path / "out"), pytest.raises(ConversionFailed, match="another process"):
+        convert(folder, "csv", tmp_path / "out")
 
 
 @pytest.mark.django_db
