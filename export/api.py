@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 from django.http import (
@@ -37,6 +36,7 @@ from export.services.downloads import (
     accept_terms,
     check_available,
     ends,
+    files_of,
     link_of,
 )
 from export.services.sharing import is_public, terms_of, visible_release, visible_releases
@@ -173,9 +173,9 @@ def manifest(
     are left out.
     """
     held = visible_release(_caller(request), name, version)
-    path = Path(held.location) / layout.MANIFEST
-    if not path.is_file():
-        return problem(503, "The files of this release are not on this machine now.")
+    path = files_of(held).local(layout.MANIFEST)
+    if path is None:
+        return problem(503, "The files of this release are not to be had now.")
     gone = set(withdrawals_of(held).values_list("image__sha256", flat=True))
     asked = f"{split}|{category}|{after}|{sorted(gone)}"
     tag = f'W/"{held.fingerprint[:32]}-{hashlib.sha256(asked.encode()).hexdigest()[:16]}"'
@@ -256,10 +256,8 @@ def _line(request: HttpRequest, release: Release) -> dict[str, Any]:
 
 def _document(release: Release) -> dict[str, Any]:
     """release.json; where the folder is not here, as much of it as the database keeps."""
-    try:
-        document: dict[str, Any] = json.loads((Path(release.location) / layout.RELEASE).read_text())
-        return document
-    except (OSError, ValueError):
+    file = files_of(release).local(layout.RELEASE)
+    if file is None:
         return {
             "name": release.dataset.name,
             "version": release.version,
@@ -268,6 +266,8 @@ def _document(release: Release) -> dict[str, Any]:
             "counts": release.counts,
             "label_accuracy": release.label_accuracy,
         }
+    document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return document
 
 
 def _lines(request: HttpRequest, release: Release, rows: Iterator[dict[str, Any]]) -> Iterator[bytes]:

@@ -13,25 +13,23 @@ import tarfile
 import tempfile
 from array import array
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from itertools import islice
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from export import layout
+from export.opened import DamagedRelease, Opened, inside
 
 CHUNK = 1 << 18
-
-
-class DamagedRelease(RuntimeError):
-    """The folder is not what was published: something is gone or was changed. One line for the user."""
 
 
 class Archive:
     """The bytes of `<top>.tar`. Made once for a release: an index says where each member begins."""
 
-    def __init__(self, folder: Path, top: str, fingerprint: str, indexes: Path) -> None:
+    def __init__(self, files: Opened, top: str, fingerprint: str, indexes: Path) -> None:
         """Open the archive; the first time its index is made (one look at each file's size).
 
         Args:
@@ -39,17 +37,20 @@ class Archive:
             indexes: a folder for the index files, which are named by fingerprint.
 
         Raises:
-            DamagedRelease: the folder or a file of it is gone, or it is not this release any more.
+            DamagedRelease: the release or a file of it is gone, or it is not this release any more.
         """
-        self.folder, self.top = Path(folder), top
-        self._sums = self.folder / layout.SUMS
+        self.files, self.top = files, top
+        sums = files.local(layout.SUMS)
+        if sums is None:
+            raise DamagedRelease(f"{layout.SUMS} is gone from the release")
+        self._sums = sums
         path = Path(indexes) / f"{fingerprint}.tar-index"
         if not path.is_file():
-            _write_index(self.folder, top, fingerprint, path)
+            _write_index(files, sums, top, fingerprint, path)
         # (begin in the archive, begin of the line in SHA256SUMS) of every member, then both ends.
         self._index: npt.NDArray[np.uint64] = np.memmap(path, dtype=np.uint64, mode="r").reshape(-1, 2)
-        if not self._sums.is_file() or self._sums.stat().st_size != self._index[-1, 1]:
-            raise DamagedRelease(f"{self._sums} is gone or is not what was published")
+        if sums.stat().st_size != self._index[-1, 1]:
+            raise DamagedRelease(f"{layout.SUMS} is not what was published")
 
     @property
     def members(self) -> int:
@@ -86,22 +87,28 @@ class Archive:
     def _from(self, start: int) -> Iterator[bytes]:
         """Everything from `start` to the end."""
         first = int(np.searchsorted(self._index[:-1, 0], np.uint64(start), side="right")) - 1
-        with self._sums.open("rb") as lines:
-            lines.seek(int(self._index[max(first, 1), 1]))
-            for at in range(first, self.members):
-                path = _path_of(lines.readline()) if at else layout.SUMS
+        if start < self._index[-1, 0]:
+            opened = self.files.open_each(self._paths(first))
+            for at, path, source in zip(range(first, self.members), self._paths(first), opened, strict=True):
                 begin, end = int(self._index[at, 0]), int(self._index[at + 1, 0])
-                if start < end:
-                    yield from self._member(path, max(0, start - begin), end - begin)
+                yield from self._member(path, source, max(0, start - begin), end - begin)
         padding = self.size - max(start, int(self._index[-1, 0]))
         while padding > 0:
             yield bytes(min(padding, CHUNK))
             padding -= CHUNK
 
-    def _member(self, path: str, skip: int, length: int) -> Iterator[bytes]:
+    def _paths(self, first: int) -> Iterator[str]:
+        """The members from number `first` on: SHA256SUMS, then what it lists."""
+        if first == 0:
+            yield layout.SUMS
+        with self._sums.open("rb") as lines:
+            lines.seek(int(self._index[max(first, 1), 1]))
+            yield from map(_path_of, islice(lines, self.members - max(first, 1)))
+
+    def _member(self, path: str, source: BinaryIO, skip: int, length: int) -> Iterator[bytes]:
         """One member from byte `skip` of its `length`: header, content, padding."""
-        with _open(self.folder / path) as source:
-            size = os.fstat(source.fileno()).st_size
+        with source:
+            size = source.seek(0, os.SEEK_END)
             head = _header(self.top, path, size)
             if len(head) + _blocks(size) != length:
                 raise DamagedRelease(f"{path} has not the size that it was published with")
@@ -118,21 +125,19 @@ class Archive:
         yield bytes(length - len(head) - place)
 
 
-def _write_index(folder: Path, top: str, fingerprint: str, path: Path) -> None:
-    sums = folder / layout.SUMS
-    if not sums.is_file():
-        raise DamagedRelease(f"{sums} is gone")
+def _write_index(files: Opened, sums: Path, top: str, fingerprint: str, path: Path) -> None:
     digest = hashlib.sha256()
     rows = array("Q", [0, 0])
-    place, line_at = _length(folder, top, layout.SUMS), 0
+    place, line_at = _length(top, layout.SUMS, sums.stat().st_size), 0
     with sums.open("rb") as lines:
         for line in lines:
             digest.update(line)
             rows.extend((place, line_at))
-            place += _length(folder, top, _path_of(line))
+            member = _path_of(line)
+            place += _length(top, member, files.size(member))
             line_at += len(line)
     if digest.hexdigest() != fingerprint:
-        raise DamagedRelease(f"{sums} is not what was published")
+        raise DamagedRelease(f"{layout.SUMS} is not what was published")
     rows.extend((place, line_at))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
@@ -145,13 +150,9 @@ def _write_index(folder: Path, top: str, fingerprint: str, path: Path) -> None:
         raise
 
 
-def _length(folder: Path, top: str, path: str) -> int:
+def _length(top: str, path: str, size: int) -> int:
     """Bytes that a file takes in the archive."""
-    try:
-        found = (folder / path).lstat()
-    except OSError:
-        raise DamagedRelease(f"{path} is gone from the release's folder") from None
-    return len(_header(top, path, found.st_size)) + _blocks(found.st_size)
+    return len(_header(top, path, size)) + _blocks(size)
 
 
 def _header(top: str, path: str, size: int) -> bytes:
@@ -172,18 +173,10 @@ _TAIL_SUM = sum(_TAIL[1:]) + 8 * ord(" ")
 """What a checksum counts after the size: itself as eight spaces."""
 
 
-def _open(path: Path) -> BinaryIO:
-    """The file itself: what a link points at is no part of a release."""
-    try:
-        return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb")
-    except OSError:
-        raise DamagedRelease(f"{path.name} is gone from the release's folder") from None
-
-
 def _path_of(line: bytes) -> str:
     """The path of a line of SHA256SUMS; one that leads out of the folder is no path of a release."""
     path = line.decode().rstrip("\n")[66:]
-    if not path or path.startswith("/") or ".." in PurePosixPath(path).parts:
+    if not inside(path):
         raise DamagedRelease(f"{layout.SUMS} names a path that no release has: {path!r}")
     return path
 

@@ -176,12 +176,20 @@ class BucketFolder:
         Raises:
             BucketError: the bucket is not there or cannot be listed.
         """
+        return (path for path, _ in self.sizes())
+
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """Every object with its bytes, in order.
+
+        Raises:
+            BucketError: the bucket is not there or cannot be listed.
+        """
         start = self.key("")
         with _told(self, ""):
             pages = client().get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=start)
             for page in pages:
                 for item in page.get("Contents", []):
-                    yield item["Key"].removeprefix(start)
+                    yield item["Key"].removeprefix(start), int(item["Size"])
 
     def delete(self, path: str) -> None:
         """Remove an object, if it is there.

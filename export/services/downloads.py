@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.cache import cache
 from django.core.signing import BadSignature, Signer
 from django.db.models import F
@@ -23,6 +23,7 @@ from annotation_site.models import User
 from annotation_site.services.access import LOOKERS
 from export import layout
 from export.models import Acceptance, Release
+from export.opened import Opened, open_release
 from export.services.browsing import withdrawals_of
 from export.services.sharing import is_public, save_terms, terms_of
 
@@ -61,22 +62,26 @@ class ExpiredLink(BadLink):
     """It was good once."""
 
 
-def check_available(release: Release) -> Path:
-    """The folder that downloads are read from.
+def files_of(release: Release) -> Opened:
+    """The files of a release, wherever it was published."""
+    return open_release(release.location, settings.DATA_DIR / "archives" / release.fingerprint)
+
+
+def check_available(release: Release) -> Opened:
+    """The files that downloads are read from.
 
     Raises:
-        Unavailable: a picture of it was taken down (410), or the folder is not on this machine (503).
+        Unavailable: a picture of it was taken down (410), or the files are not to be had (503).
     """
     if withdrawals_of(release).exists():
         raise Unavailable(
             410,
             _("Pictures of this release were taken down, so it is given out no more. Use a newer version."),
         )
-    if "://" in release.location:
-        raise Unavailable(503, _("This release is kept in another store; ask those who made it for a copy."))
-    if not (Path(release.location) / layout.SUMS).is_file():
-        raise Unavailable(503, _("The files of this release are not on this machine now. Come back later."))
-    return Path(release.location)
+    files = files_of(release)
+    if files.local(layout.SUMS) is None:
+        raise Unavailable(503, _("The files of this release are not to be had now. Come back later."))
+    return files
 
 
 def accept_terms(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -24,6 +23,7 @@ from export.services.browsing import (
     with_provenance,
     withdrawals_of,
 )
+from export.services.downloads import files_of
 from export.services.sharing import is_public
 from export.views.visible import page, release_page
 
@@ -129,9 +129,9 @@ def figure_url(release: Release, path: str, *, plots_only: bool) -> str:
 def figure(request: HttpRequest, release: Release, file: str) -> HttpResponseBase:
     """A figure of the card, from the release's folder. Nothing inside it can run or load anything."""
     name = f"figures/{file}"
-    path = Path(release.location) / name
     hidden = name == layout.SAMPLES and withdrawals_of(release).exists()
-    if name not in layout.FIGURES or hidden or path.is_symlink() or not path.is_file():
+    path = files_of(release).local(name) if name in layout.FIGURES and not hidden else None
+    if path is None:
         raise Http404(_("There is no such figure."))
     response = FileResponse(path.open("rb"), content_type=KINDS[path.suffix])
     response["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; sandbox"

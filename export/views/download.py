@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
+import os
 import re
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.http import (
-    Http404,
-    HttpRequest,
-    HttpResponse,
-    HttpResponseBase,
-    HttpResponseNotModified,
-    StreamingHttpResponse,
-)
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.http import parse_etags
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from annotation_site.api.auth import caller
 from export import layout
-from export.archive import CHUNK, Archive, DamagedRelease
-from export.byte_range import Unsatisfiable, parse_range
+from export.archive import CHUNK, Archive
 from export.forms import AcceptForm
 from export.models import Acceptance, Release
+from export.opened import DamagedRelease, Opened
 from export.services.browsing import shown_image
 from export.services.downloads import (
     BadLink,
@@ -44,13 +38,14 @@ from export.services.downloads import (
     open_link,
 )
 from export.services.sharing import terms_of
+from export.views.sending import Stream, begins, send
 from export.views.visible import page, refusal, release_page
 
 AT_ONCE = 4
 """Archives that one web process sends at a time: half of its threads stay free for everything else."""
 _places = threading.BoundedSemaphore(AT_ONCE)
 
-Read = Callable[[int, int], Iterator[bytes]]
+log = logging.getLogger(__name__)
 _PICTURE = re.compile(r"(?:train|val|test)/[^/]+/([0-9a-f]{64})\.(?:jpg|png|webp)")
 
 
@@ -98,19 +93,19 @@ def _accepted(request: HttpRequest, release: Release, form: AcceptForm) -> Accep
 def with_link(
     view: Callable[..., HttpResponseBase],
 ) -> Callable[[HttpRequest, str, str, str], HttpResponseBase]:
-    """Wrap `view(request, acceptance, folder, ...)` for holders of a link; others learn what to do."""
+    """Wrap `view(request, acceptance, files, ...)` for holders of a link; others learn what to do."""
 
     def guarded(request: HttpRequest, name: str, version: str, link: str, **kwargs: Any) -> HttpResponseBase:
         try:
             acceptance = open_link(name, version, link)
-            folder = check_available(acceptance.release)
+            files = check_available(acceptance.release)
         except ExpiredLink as error:
             return _no_link(request, 410, name, version, str(error))
         except BadLink as error:
             return _no_link(request, 403, name, version, str(error))
         except Unavailable as error:
             return refusal(request, error.status, _("This release cannot be downloaded"), str(error))
-        return view(request, acceptance, folder, **kwargs)
+        return view(request, acceptance, files, **kwargs)
 
     return require_safe(guarded)
 
@@ -121,26 +116,24 @@ def _no_link(request: HttpRequest, status: int, name: str, version: str, words: 
 
 
 @with_link
-def link(request: HttpRequest, acceptance: Acceptance, folder: Path) -> HttpResponse:
+def link(request: HttpRequest, acceptance: Acceptance, files: Opened) -> HttpResponse:
     """What can be downloaded under this acceptance, and how."""
     release = acceptance.release
     try:
-        size = _archive(release, folder).size
-    except DamagedRelease:
-        words = _("The files of this release are damaged on this machine. Tell those who run it.")
-        return refusal(request, 503, _("This release cannot be downloaded"), words, release)
-    files = [name for name in layout.FILES if (folder / name).is_file()]
-    name = f"{layout.folder_name(release.dataset.name, release.version)}.tar"
+        size = _archive(release, files).size
+    except DamagedRelease as error:
+        return _damaged(request, release, error)
     address = [release.dataset.name, release.version, link_of(acceptance)]
-    archive_url = request.build_absolute_uri(reverse("archive", args=[*address, name]))
+    archive_url = request.build_absolute_uri(reverse("archive", args=[*address, f"{_top(release)}.tar"]))
+    held = [(name, files.local(name)) for name in layout.FILES]
     response = page(
         request,
         "export/public_download.html",
         release,
-        archive_name=name,
+        archive_name=f"{_top(release)}.tar",
         archive_url=archive_url,
         archive_size=size,
-        files=[(n, (folder / n).stat().st_size, reverse("release_file", args=[*address, n])) for n in files],
+        files=[(n, f.stat().st_size, reverse("release_file", args=[*address, n])) for n, f in held if f],
         ends=ends(acceptance),
     )
     # The address is a key: it goes to no other site, and into no index.
@@ -150,58 +143,65 @@ def link(request: HttpRequest, acceptance: Acceptance, folder: Path) -> HttpResp
 
 
 @with_link
-def archive(request: HttpRequest, acceptance: Acceptance, folder: Path, file: str) -> HttpResponseBase:
+def archive(request: HttpRequest, acceptance: Acceptance, files: Opened, file: str) -> HttpResponseBase:
     """The whole release as one tar archive; a broken download goes on where it stopped (Range)."""
     release = acceptance.release
-    if file != f"{layout.folder_name(release.dataset.name, release.version)}.tar":
+    if file != f"{_top(release)}.tar":
         raise Http404(_("There is no such file."))
     try:
-        held = _archive(release, folder)
-    except DamagedRelease:
-        words = _("The files of this release are damaged on this machine. Tell those who run it.")
-        return refusal(request, 503, _("This release cannot be downloaded"), words, release)
-    if request.method == "HEAD":
-        return _send(request, held.size, held.read, release.fingerprint, "application/x-tar")
-    if not _places.acquire(blocking=False):
+        held = _archive(release, files)
+    except DamagedRelease as error:
+        return _damaged(request, release, error)
+    if request.method == "GET" and not _places.acquire(blocking=False):
         words = _("Others are downloading now. Try again in a minute (curl --retry does).")
         answer = refusal(request, 503, _("Too many downloads at once"), words, release)
         answer["Retry-After"] = "60"
         return answer
-    body = _Held(_places.release)
+    body = Stream(iter(()), _places.release if request.method == "GET" else lambda: None)
+
+    def read(start: int, stop: int) -> Stream:
+        body.pieces = held.read(start, stop)
+        return body
+
     try:
-        response = _send(request, held.size, held.read, release.fingerprint, "application/x-tar", body)
+        response = send(request, held.size, read, release.fingerprint, "application/x-tar")
+        if begins(response):
+            count_download(acceptance, archive=True)
     except BaseException:
         body.close()
         raise
-    if not isinstance(response, StreamingHttpResponse):
+    if not response.streaming:
         body.close()
-    elif response.headers.get("Content-Range", "bytes 0-").startswith("bytes 0-"):
-        count_download(acceptance, archive=True)
     return response
 
 
 @with_link
-def file(request: HttpRequest, acceptance: Acceptance, folder: Path, path: str) -> HttpResponseBase:
+def file(request: HttpRequest, acceptance: Acceptance, files: Opened, path: str) -> HttpResponseBase:
     """One file of the release: a table, a description, a picture."""
     release = acceptance.release
     if not _belongs(release, path):
         raise Http404(_("This release has no such file."))
-    whole = folder / path
-    if whole.is_symlink() or not whole.is_file():
-        raise Http404(_("This release has no such file."))
-    tag = f"{release.fingerprint[:40]}-{path}" if path.isascii() and '"' not in path else release.fingerprint
-    size = whole.stat().st_size
+    try:
+        source = next(files.open_each([path]))
+    except DamagedRelease:
+        raise Http404(_("This release has no such file.")) from None
+    size = source.seek(0, os.SEEK_END)
 
     def read(start: int, stop: int) -> Iterator[bytes]:
-        with whole.open("rb") as source:
-            source.seek(start)
-            while start < stop and (piece := source.read(min(CHUNK, stop - start))):
-                start += len(piece)
-                yield piece
+        source.seek(start)
+        while start < stop and (piece := source.read(min(CHUNK, stop - start))):
+            start += len(piece)
+            yield piece
 
-    response = _send(request, size, read, tag, "application/octet-stream")
-    response["Content-Disposition"] = f'attachment; filename="{whole.name}"'
-    if request.method == "GET" and path in layout.FILES and response.status_code == 200:
+    def stream(start: int, stop: int) -> Stream:
+        return Stream(read(start, stop), source.close)
+
+    tag = f"{release.fingerprint[:40]}-{hashlib.sha256(path.encode()).hexdigest()[:24]}"
+    response = send(request, size, stream, tag, "application/octet-stream")
+    if not response.streaming:
+        source.close()
+    response["Content-Disposition"] = f'attachment; filename="{path.rpartition("/")[2]}"'
+    if path in layout.FILES and begins(response):
         count_download(acceptance, archive=False)
     return response
 
@@ -214,59 +214,15 @@ def _belongs(release: Release, path: str) -> bool:
     return match is not None and shown_image(release, match[1]) is not None
 
 
-def _archive(release: Release, folder: Path) -> Archive:
-    top = layout.folder_name(release.dataset.name, release.version)
-    return Archive(folder, top, release.fingerprint, settings.DATA_DIR / "archives")
+def _top(release: Release) -> str:
+    return layout.folder_name(release.dataset.name, release.version)
 
 
-class _Held:
-    """A stream that holds a place until it ends, or until the visitor goes away."""
-
-    def __init__(self, free: Callable[[], object]) -> None:
-        self._free: Callable[[], object] | None = free
-        self.pieces: Iterator[bytes] = iter(())
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self.pieces
-
-    def close(self) -> None:
-        """Called by Django at the end of the response, whatever the end was."""
-        free, self._free = self._free, None
-        if free:
-            free()
+def _archive(release: Release, files: Opened) -> Archive:
+    return Archive(files, _top(release), release.fingerprint, settings.DATA_DIR / "archives")
 
 
-def _send(
-    request: HttpRequest, size: int, read: Read, tag: str, kind: str, held: _Held | None = None
-) -> HttpResponseBase:
-    """Bytes that never change, whole or a range of them."""
-    etag = f'"{tag}"'
-    response: HttpResponseBase
-    if etag in parse_etags(request.headers.get("If-None-Match", "")):
-        response = HttpResponseNotModified()
-        response["ETag"] = etag
-        return response
-    asked = request.headers.get("Range", "")
-    if request.headers.get("If-Range", etag) != etag:
-        asked = ""
-    try:
-        span = parse_range(asked, size)
-    except Unsatisfiable:
-        return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
-    start, stop = span or (0, size)
-    if request.method == "HEAD":
-        response = HttpResponse(content_type=kind)
-    else:
-        pieces = read(start, stop)
-        if held is not None:
-            held.pieces = pieces
-        response = StreamingHttpResponse(held or pieces, content_type=kind)
-    if span:
-        response.status_code = 206
-        response["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
-    response["Content-Length"] = str(stop - start)
-    response["Accept-Ranges"] = "bytes"
-    response["ETag"] = etag
-    response["Cache-Control"] = "private, max-age=31536000, immutable"
-    response["X-Content-Type-Options"] = "nosniff"
-    return response
+def _damaged(request: HttpRequest, release: Release, error: DamagedRelease) -> HttpResponse:
+    log.error("%s cannot be given out: %s", release, error)
+    words = _("The files of this release are damaged on this machine. Tell those who run it.")
+    return refusal(request, 503, _("This release cannot be downloaded"), words, release)

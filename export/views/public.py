@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from django.core.cache import cache
@@ -19,6 +18,7 @@ from export.citation import Cited, bibtex, cff
 from export.markdown import render as markdown_to_html
 from export.models import Release
 from export.services.browsing import compare, sample, tree_of, withdrawals_of
+from export.services.downloads import files_of
 from export.services.sharing import is_public, share_of, visible_release, visible_releases
 from export.views.browse import figure_url
 from export.views.visible import page, release_page
@@ -90,7 +90,7 @@ def public_release(request: HttpRequest, release: Release) -> HttpResponse:
         bibtex=bibtex(cited),
         cited=cited,
         folder=layout.folder_name(release.dataset.name, release.version),
-        has_card=(Path(release.location) / layout.CARD).is_file(),
+        has_card=files_of(release).local(layout.CARD) is not None,
     )
 
 
@@ -98,10 +98,10 @@ def public_release(request: HttpRequest, release: Release) -> HttpResponse:
 @release_page
 def card(request: HttpRequest, release: Release) -> HttpResponse:
     """The release's README.md, as it was published."""
-    try:
-        text = (Path(release.location) / layout.CARD).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        raise Http404(_("The folder of this release is not on this machine, and its card with it.")) from None
+    file = files_of(release).local(layout.CARD)
+    if file is None:
+        raise Http404(_("The files of this release are not to be had now, and its card with them."))
+    text = file.read_text(encoding="utf-8", errors="replace")
     withdrawn = withdrawals_of(release).exists()
 
     def address(path: str) -> str:

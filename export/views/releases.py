@@ -95,7 +95,7 @@ def release_card(release: Release) -> dict[str, Any]:
         "counts": release.counts,
         "accuracy": found,
         "accuracy_chart": chart,
-        "present": Path(release.location).is_dir(),
+        "present": "://" in release.location or Path(release.location).is_dir(),
         "runs": runs,
         # The newest run that says what the released labels are worth; failing that, the newest.
         "run": next((row for row in runs if row["top1"]), runs[0] if runs else None),

@@ -184,7 +184,7 @@ def test_a_request_that_cannot_be_read_is_a_422(shared, client, query):
 
 def test_a_lost_folder_is_a_503_and_the_rest_still_answers(shared, client):
     Release.objects.update(location="/nowhere/birds-1.0.0")
-    assert "not on this machine" in problem(client.get(f"{ONE}/manifest"), 503)
+    assert "not to be had" in problem(client.get(f"{ONE}/manifest"), 503)
     told = client.get(ONE).json()
     assert told["release"]["counts"]["images"] == 18
     sent = client.post(

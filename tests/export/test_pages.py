@@ -261,7 +261,7 @@ def test_a_lost_folder_leaves_the_pages_and_says_what_cannot_be_had(shared, clie
     shutil.rmtree(shared.location)
     text(client, HOME)
     text(client, f"{HOME}categories/owl")
-    assert "not on this machine" in text(client, f"{HOME}card", 404)
+    assert "not to be had" in text(client, f"{HOME}card", 404)
     assert "Come back later" in text(client, f"{HOME}download", 503)
 
 

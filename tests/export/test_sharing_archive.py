@@ -12,8 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from export import archive as archive_module
-from export.archive import CHUNK, Archive, DamagedRelease
+from export.archive import CHUNK
 from export.byte_range import Unsatisfiable, parse_range
+from export.opened import DamagedRelease, open_release
+
+
+def Archive(folder: Path, top: str, mark: str, indexes: Path) -> archive_module.Archive:
+    """The archive of a folder."""
+    return archive_module.Archive(open_release(str(folder), indexes), top, mark, indexes)
+
 
 LONG = f"train/{'c' * 100}/{'a' * 64}.jpg"
 
@@ -36,14 +43,14 @@ def make_release(folder: Path) -> tuple[Path, str]:
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+def archive(tmp_path_factory: pytest.TempPathFactory) -> archive_module.Archive:
     place = tmp_path_factory.mktemp("archive")
     folder, mark = make_release(place / "somewhere")
     return Archive(folder, "birds-1.0.0", mark, place / "indexes")
 
 
 @pytest.fixture(scope="module")
-def whole(archive: Archive) -> bytes:
+def whole(archive: archive_module.Archive) -> bytes:
     return b"".join(archive.read())
 
 
@@ -55,7 +62,7 @@ def test_tar_reads_it_and_finds_every_file_as_it_was(archive, whole):
     assert len(held) == archive.members == 6
     assert next(iter(held)) == "birds-1.0.0/SHA256SUMS"
     for name, data in held.items():
-        assert (archive.folder / name.removeprefix("birds-1.0.0/")).read_bytes() == data
+        assert (archive.files.root / name.removeprefix("birds-1.0.0/")).read_bytes() == data
     assert {(m.mtime, m.uid, m.uname, m.mode) for m in members} == {(0, 0, "", 0o644)}
 
 
