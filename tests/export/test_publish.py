@@ -276,3 +276,37 @@ def test_paid_votes_cost_what_they_cost(world: World, tmp_path: Path) -> None:
     publish_release(world.dataset, "1.0.0", tmp_path)
     document = json.loads((tmp_path / "birds-1.0.0" / "release.json").read_text())
     assert document["cost"] == {"votes": 54, "usd": 1.08}
+
+
+def test_a_category_with_one_group_cannot_stand_in_every_split(world: World, tmp_path: Path) -> None:
+    wren = Category.objects.create(dataset=world.dataset, key="wren", name="Wren")
+    world.categories["wren"] = wren
+    world.vote(world.add_image(), ["wren", "wren", "wren"])
+    error = refused(world, "1.0.0", tmp_path / "out")
+    assert error.returncode == 1
+    assert "no pictures of wren in val, wren in test" in str(error)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_an_output_that_is_no_folder_or_holds_something_else(world: World, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    error = refused(world, "1.0.0", tmp_path / "file")
+    assert error.returncode == 2
+    assert "is no folder" in str(error)
+    (tmp_path / "birds-1.0.0").write_text("mine")
+    error = refused(world, "1.0.0", tmp_path)
+    assert (error.returncode, "exists already" in str(error)) == (2, True)
+    assert sorted(p.read_text() for p in tmp_path.iterdir() if p.is_file()) == ["mine", "mine"]
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    made = export(world, "1.0.0", tmp_path / "full")
+    assert sorted(p.name for p in (tmp_path / "full").iterdir()) == ["birds-1.0.0", "notes.txt"]
+    assert check_release(Path(made["folder"])) == []
+
+
+@pytest.mark.parametrize("splits", ["80/10", "0/50/50", "100/0/0", "50/40/20", "a/b/c", "80/-10/30", ""])
+def test_impossible_splits(world: World, tmp_path: Path, splits: str) -> None:
+    error = refused(world, "1.0.0", tmp_path / "out", "--splits", splits)
+    assert error.returncode == 2
+    assert "splits" in str(error)
+    assert not (tmp_path / "out").exists()
