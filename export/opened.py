@@ -12,7 +12,7 @@ import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from export import layout
@@ -61,7 +61,7 @@ def open_release(location: str, kept: Path) -> Opened:
 
 def inside(path: str) -> bool:
     """Whether a path stays inside the folder that it is looked up in."""
-    return bool(path) and not path.startswith("/") and ".." not in PurePosixPath(path).parts
+    return bool(path) and not path.startswith("/") and ".." not in path.split("/")
 
 
 class _Folder:
@@ -83,7 +83,7 @@ class _Folder:
     def open_each(self, paths: Iterable[str]) -> Iterator[BinaryIO]:
         for path in paths:
             try:
-                handle = os.open(self.root / path, os.O_RDONLY | os.O_NOFOLLOW)
+                handle = os.open(f"{self.root}/{path}", os.O_RDONLY | os.O_NOFOLLOW)
             except OSError:
                 raise _gone(path) from None
             yield os.fdopen(handle, "rb")
