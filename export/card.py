@@ -50,8 +50,6 @@ def _front_matter(facts: CardFacts, name: str) -> str:
     licence = facts.licence or "unknown"
     listed = licence.lower() in HUB_LICENCES
     named = [] if listed else [f"license_name: {_quoted(licence)}"]
-    splits = [split for split in layout.SPLITS if facts.release["counts"].get(split)]
-    files = [line for split in splits for line in (f"  - split: {split}", f"    path: {split}/**")]
     return "\n".join(
         [
             "---",
@@ -64,12 +62,25 @@ def _front_matter(facts: CardFacts, name: str) -> str:
             f"size_categories: [{_size(facts.release['counts']['images'])}]",
             f"tags: [{_quoted(name)}]",
             "configs:",
-            "- config_name: default",
-            "  data_files:",
-            *files,
+            *_configs(facts),
             "---",
         ]
     )
+
+
+def _configs(facts: CardFacts) -> list[str]:
+    """Which folder is which split; pictures whose labels are kept back are no class of their own."""
+    held = [split for split in layout.SPLITS if facts.release["counts"].get(split)]
+    hidden = ["test"] if facts.sealed and "test" in held else []
+    shown = [split for split in held if split not in hidden]
+    lines = ["- config_name: default", "  data_files:", *_data_files(shown)]
+    if hidden:
+        lines += ["- config_name: test", "  drop_labels: true", "  data_files:", *_data_files(hidden)]
+    return lines
+
+
+def _data_files(splits: list[str]) -> list[str]:
+    return [line for split in splits for line in (f"  - split: {split}", f"    path: {split}/**")]
 
 
 def _quoted(text: str) -> str:

@@ -8,6 +8,8 @@ import re
 import subprocess
 import tomllib
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -167,18 +169,38 @@ def test_the_card_of_a_sealed_release_keeps_its_secret(world: World, tmp_path: P
     assert {row["category"] for row in rows if row["split"] == "test"} == {None}
 
 
-@pytest.mark.django_db
-def test_datasets_opens_a_release_folder_as_it_is(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
+    """`datasets.load_dataset` of a folder."""
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
         monkeypatch.setenv(name, "1")
     import datasets
 
     datasets.disable_progress_bars()
-    loaded = datasets.load_dataset(str(published(world, tmp_path)), cache_dir=str(tmp_path / "cache"))
+    return partial(datasets.load_dataset, cache_dir=str(tmp_path / "cache"))
+
+
+@pytest.mark.django_db
+def test_datasets_opens_a_release_folder_as_it_is(
+    world: World, tmp_path: Path, load: Callable[..., Any]
+) -> None:
+    loaded = load(str(published(world, tmp_path)))
     assert {name: len(rows) for name, rows in loaded.items()} == {"train": 8, "val": 4, "test": 6}
     assert loaded["train"].features["label"].names == ["finch", "owl"]
+
+
+@pytest.mark.django_db
+def test_datasets_does_not_take_kept_back_labels_for_a_class(
+    tmp_path: Path, settings: Any, load: Callable[..., Any]
+) -> None:
+    settings.STORAGE_URL = str(tmp_path / "store")
+    world = World(categories=("finch", "wren")).fill()  # wren comes after "unlabelled"
+    folder = published(world, tmp_path, Wishes(sealed=True))
+    loaded = load(str(folder), "default")
+    assert loaded["val"].features["label"].names == ["finch", "wren"]
+    assert set(loaded) == {"train", "val"}
+    hidden = load(str(folder), "test")["test"]
+    assert (len(hidden), hidden.column_names) == (6, ["image"])
 
 
 @pytest.mark.django_db
