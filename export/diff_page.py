@@ -92,9 +92,10 @@ def _table(old: dict[str, Any], new: dict[str, Any]) -> str:
         was, now = str(old["parameters"].get(key, "–")), str(new["parameters"].get(key, "–"))
         if was != now:
             rows.append((key.replace("_", " "), was[:60], now[:60]))
-    head = f"<tr><th></th><th>{escape(old['folder'])}</th><th>{escape(new['folder'])}</th></tr>"
+    sides = "".join(f'<th scope="col">{escape(side["folder"])}</th>' for side in (old, new))
+    head = f"<tr><td></td>{sides}</tr>"
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead>{head}</thead><tbody>{body}</tbody></table></div>'
+    return f'<div class="scroll" role="region" aria-label="Counts" tabindex="0"><table><thead>{head}</thead><tbody>{body}</tbody></table></div>'
 
 
 def _list(title: str, lines: Sequence[str]) -> str:
