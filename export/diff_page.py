@@ -95,7 +95,10 @@ def _table(old: dict[str, Any], new: dict[str, Any]) -> str:
     sides = "".join(f'<th scope="col">{escape(side["folder"])}</th>' for side in (old, new))
     head = f"<tr><td></td>{sides}</tr>"
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<div class="scroll" role="region" aria-label="Counts" tabindex="0"><table><thead>{head}</thead><tbody>{body}</tbody></table></div>'
+    return (
+        '<div class="scroll" role="region" aria-label="Counts" tabindex="0">'
+        f"<table><thead>{head}</thead><tbody>{body}</tbody></table></div>"
+    )
 
 
 def _list(title: str, lines: Sequence[str]) -> str:
