@@ -30,7 +30,7 @@ from export import layout
 from export.checks import fingerprint, sha256_of
 from export.pixels import Pixels, release_picture
 from export.sealed import answers, sealed_row
-from export.shelf import FolderShelf, Shelf
+from export.shelf import Shelf
 from export.strip import Cleaned
 from export.tables import GROUP_ROWS, TableWriter, read_rows
 from export.workplace import Workplace
@@ -83,13 +83,14 @@ class FromStore:
 class FromRelease:
     """Pictures as another release of the same dataset has them, byte for byte."""
 
-    folder: Path
+    shelf: Shelf
+    location: str
 
     def __call__(self, row: dict[str, Any]) -> Cleaned:
         """See `Originals`."""
-        found = _picture_on(FolderShelf(self.folder, self.folder), row)
+        found = _picture_on(self.shelf, row)
         if found is None:
-            raise UnreadablePicture(f"{self.folder} lacks the picture {row['image']}; run verify_release")
+            raise UnreadablePicture(f"{self.location} lacks the picture {row['image']}; run verify_release")
         return found
 
 

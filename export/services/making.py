@@ -84,12 +84,13 @@ class Recipe:
     """What differs between a release of the database and one that is made from another.
 
     `choose` writes the selection, the votes and the soft labels, or raises ReleaseFailed. `originals` gives
-    the pictures. `told`: what release.json says other than the database does. `keep` writes further rows in
-    the transaction that records the release.
+    the pictures, `inspect` may object to what was written. `told`: what release.json says other than the
+    database does. `keep` writes further rows in the transaction that records the release.
     """
 
     choose: Callable[[Workplace], Tally]
     originals: Originals
+    inspect: Callable[[Workplace], None] = lambda place: None
     told: dict[str, Any] = field(default_factory=dict)
     keep: Callable[[Release], None] = lambda release: None
 
@@ -139,6 +140,7 @@ def _make(plan: Plan, place: Workplace, recorded: Release | None, recipe: Recipe
         tally = recipe.choose(place)
         place.settle_selection(json.dumps(plan.parameters, sort_keys=True))
         _copy(plan, place, tally, recipe.originals)
+        recipe.inspect(place)
         document = describe(plan, place, tally, recipe.told)
         mark = _check_folder(place)
         if recorded and recorded.fingerprint != mark:

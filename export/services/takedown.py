@@ -8,19 +8,25 @@ come back, nor does a copy take their place (`export.selection.released_members`
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
 from export import layout
+from export.bucket import SCHEME, BucketError, BucketFolder
+from export.bucket_place import BucketShelf
 from export.build import SELECTION_SCHEMA, FromRelease
-from export.checks import fingerprint
+from export.checks import fingerprint, sha256_of
 from export.models import Release, ReleaseImage, Withdrawal
 from export.selection import Filters
 from export.services.find import UnknownRelease, release_folder
 from export.services.making import Published, Recipe, ReleaseFailed, check_classes, make_release
 from export.services.plan import Plan, ReleaseRefused, check_version
+from export.shelf import FolderShelf, Shelf
+from export.soundness import listed
 from export.tables import TableWriter, read_rows
 from export.tally import Tally
 from export.workplace import Workplace
@@ -67,14 +73,18 @@ def take_down(
         sealed=parent.sealed,
         parameters=parameters,
     )
-    folder = _parent_folder(parent)
-    recipe = Recipe(
-        choose=lambda place: _keep(plan, parent, folder, {image.sha256 for image in gone}, place),
-        originals=FromRelease(folder),
-        told=_told(parent, folder),
-        keep=lambda release: _withdraw(release, gone),
-    )
-    made = make_release(plan, output, recorded, recipe)
+    try:
+        with _parent_files(parent) as (folder, shelf):
+            recipe = Recipe(
+                choose=lambda place: _keep(plan, parent, folder, {image.sha256 for image in gone}, place),
+                originals=FromRelease(shelf, parent.location),
+                inspect=lambda place: _check_same(parent, folder, place),
+                told=_told(parent),
+                keep=lambda release: _withdraw(release, gone),
+            )
+            made = make_release(plan, output, recorded, recipe)
+    except BucketError as error:
+        raise ReleaseFailed(str(error)) from None
     made.warnings.extend(_copies_left(made.release, gone))
     return made
 
@@ -95,19 +105,34 @@ def _images_of(parent: Release, names: Sequence[str]) -> list[Image]:
     return [image for _, image in images.values()]
 
 
-def _parent_folder(parent: Release) -> Path:
+@contextmanager
+def _parent_files(parent: Release) -> Iterator[tuple[Path, Shelf]]:
+    """A folder with the parent's tables, and the shelf with its pictures, on this machine or in a bucket."""
+    if parent.location.startswith(SCHEME):
+        target = BucketFolder.parse(parent.location)
+        with TemporaryDirectory(prefix="assay-takedown-") as temporary:
+            for name in (*layout.TABLES, layout.SUMS):
+                target.download(name, Path(temporary) / name)
+            _check_parent(parent, Path(temporary))
+            yield Path(temporary), BucketShelf(target)
+        return
     try:
-        folder = (
-            release_folder(parent.location) if Path(parent.location).is_dir() else release_folder(str(parent))
-        )
-        if fingerprint(folder) != parent.fingerprint:
-            raise ReleaseFailed(f"{folder} is not {parent} any more: its fingerprint differs")
-    except (UnknownRelease, OSError) as error:
+        folder = release_folder(parent.location if Path(parent.location).is_dir() else str(parent))
+    except UnknownRelease as error:
         raise ReleaseFailed(f"the pictures come from {parent}: {error}") from None
-    return folder
+    _check_parent(parent, folder)
+    yield folder, FolderShelf(folder, folder)
 
 
-def _told(parent: Release, folder: Path) -> dict[str, Any]:
+def _check_parent(parent: Release, folder: Path) -> None:
+    """Its sums are those that were published, and its tables are those that the sums list."""
+    sums = dict(listed(folder / layout.SUMS)) if fingerprint(folder) == parent.fingerprint else {}
+    for name in layout.TABLES:
+        if sums.get(name) != sha256_of(folder / name):
+            raise ReleaseFailed(f"{parent.location} is not {parent} any more: its fingerprint differs")
+
+
+def _told(parent: Release) -> dict[str, Any]:
     """What was measured for the parent holds for what is left of it, and is said to be the parent's."""
     accuracy = parent.label_accuracy
     if accuracy and "measured for" not in accuracy["basis"]:
@@ -161,6 +186,17 @@ def _selected(parent: Release, rows: list[dict[str, Any]], tally: Tally) -> Iter
                 "category_id": category_id,
             }
         )
+
+
+def _check_same(parent: Release, folder: Path, place: Workplace) -> None:
+    """Every picture is the parent's, byte for byte: damage must not become a release."""
+    columns = ["image", "file_sha256"]
+    before = read_rows(folder / layout.MANIFEST, columns)
+    for row in read_rows(place.release / layout.MANIFEST, columns):
+        if row["file_sha256"] != next(r for r in before if r["image"] == row["image"])["file_sha256"]:
+            raise ReleaseFailed(
+                f"the picture {row['image']} of {parent} has changed; run verify_release on it"
+            )
 
 
 def _withdraw(release: Release, gone: Iterable[Image]) -> None:

@@ -19,6 +19,7 @@ from export.services import making
 from export.services.making import ReleaseFailed
 from export.services.plan import ReleaseRefused, Wishes
 from export.services.publish import publish_release
+from export.services.takedown import take_down
 from export.verify import main as verify
 from tests.export.world import World, bytes_of
 
@@ -176,6 +177,21 @@ def test_a_failed_export_leaves_nothing(world: World, s3: object, place: Path) -
         publish_release(world.dataset, "1.0.0", OUTPUT)
     assert objects(s3) == {}
     assert not Release.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_takedown_from_a_bucket_into_a_bucket(world: World, s3: object, place: Path) -> None:
+    world.vote(extra := world.add_image(), ["owl", "owl", "owl"])
+    publish_release(world.dataset, "1.0.0", OUTPUT)
+    before = {key: data for key, data in objects(s3).items() if "/train/" in key or "/test/" in key}
+    made = take_down(world.dataset, "1.0.1", [extra.sha256], "asked for", OUTPUT)
+    assert check_bucket(BucketFolder.parse(made.location)) == []
+    after = {k: data for k, data in objects(s3).items() if "1.0.1/train/" in k or "1.0.1/test/" in k}
+    gone = f"data/birds-1.0.0/train/owl/{extra.sha256}.jpg"
+    assert after == {k.replace("1.0.0", "1.0.1"): data for k, data in before.items() if k != gone}
+    s3.delete_object(Bucket="shelves", Key="data/birds-1.0.1/manifest.parquet")
+    with pytest.raises(ReleaseFailed, match=r"birds-1\.0\.1/manifest\.parquet"):
+        take_down(world.dataset, "1.0.2", [next(iter(after)).split("/")[-1][:64]], "asked for", OUTPUT)
 
 
 @pytest.mark.django_db
