@@ -125,7 +125,7 @@ def link(request: HttpRequest, acceptance: Acceptance, files: Opened) -> HttpRes
         return _damaged(request, release, error)
     address = [release.dataset.name, release.version, link_of(acceptance)]
     archive_url = request.build_absolute_uri(reverse("archive", args=[*address, f"{_top(release)}.tar"]))
-    held = [(name, files.local(name)) for name in layout.FILES]
+    held = [(name, files.local(name)) for name in (*layout.FILES, *layout.FIGURES)]
     response = page(
         request,
         "export/public_download.html",
