@@ -107,6 +107,8 @@ def with_provenance(rows: list[ReleaseImage], release: Release) -> list[Shown]:
     for row in rows:
         url, page, licence, author = found.get(row.image_id, ("", "", "", ""))
         sealed = release.sealed and row.split == TEST
+        if sealed:  # addresses name categories as often as not: `export.sealed`
+            url = page = ""
         shown.append(
             Shown(
                 id=row.pk,
@@ -115,7 +117,7 @@ def with_provenance(rows: list[ReleaseImage], release: Release) -> list[Shown]:
                 category=None if sealed else row.category.key,
                 name="" if sealed else row.category.name,
                 confidence=None if sealed else row.confidence,
-                votes=row.votes,
+                votes=0 if sealed else row.votes,
                 width=row.image.width,
                 height=row.image.height,
                 source_url=url,

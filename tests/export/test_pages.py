@@ -254,6 +254,9 @@ def test_sealed_labels_are_told_nowhere(world, tmp_path, client):
         assert not any(row.image.sha256 in page for page in pages)
     page = text(client, f"{HOME}pictures/{test.image.sha256}")
     assert "sealed: kept back" in page
+    assert "http://127.0.0.1/" not in page  # an address names its category as often as not
+    assert "A. Person" in page
+    assert "Votes" not in page
     assert test.category.name not in page.replace("Released datasets / Birds", "")
 
 
