@@ -19,6 +19,7 @@ OTHERS = (
     ("budget_3", "budget_1"),
 )
 """Contrasts beside each arm's with the majority."""
+MOST_NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,12 @@ def warnings_of(contrasts: Contrasts) -> list[str]:
     alike = [f"{c.one} from {c.other}" for c in others if not c.told_apart]
     if len(contrasts.found) > 1 and not any(c.told_apart for c in contrasts.found):
         lines.append("the data cannot tell any two of the arms apart: more test images or seeds are needed")
+    elif len(alike) > MOST_NAMED:
+        apart = [f"{c.one} from {c.other}" for c in others if c.told_apart]
+        told = (
+            f"told apart are {', '.join(apart)}" if apart else "consensus and majority alone are told apart"
+        )
+        lines.append(f"the data cannot tell apart {len(alike)} of {len(others)} contrasts (Holm, 5%); {told}")
     elif alike:
         lines.append(f"the data cannot tell apart (Holm, 5%): {', '.join(alike)}")
     return lines

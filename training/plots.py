@@ -90,15 +90,19 @@ def name_points(axes: Axes, points: Sequence[dict[str, Any]]) -> None:
     right = max(x for x, _ in places.values())
     span = right - min(x for x, _ in places.values()) or 1.0
     crowd = sorted((a for a, (x, _) in places.items() if x > right - 0.15 * span), key=lambda a: places[a][1])
-    for arm, (x, y) in places.items():
-        if arm not in crowd:
-            noise = arm.startswith("noise")
+
+    reach = span, axes.get_ylim()[1] - axes.get_ylim()[0]
+    for arms in together({arm: at for arm, at in places.items() if arm not in crowd}, reach):
+        # Far right the margin's names begin: those of injected errors go well below their points.
+        below = (0, -46) if places[arms[0]][0] > right - 0.4 * span else (7, -13)
+        for noise in (False, True):
+            named = [arm for arm in arms if arm.startswith("noise") == noise]
             axes.annotate(
-                arm,
-                (x, y),
-                xytext=(7, -13) if noise else (-7, 7),
+                ", ".join(named),
+                places[named[0] if named else arms[0]],
+                xytext=below if noise else (-7, 7),
                 textcoords="offset points",
-                ha="left" if noise else "right",
+                ha="right" if not noise else "center" if below[0] == 0 else "left",
                 color=SOFT if noise else INK,
             )
     gap = 0.06 * (axes.get_ylim()[1] - axes.get_ylim()[0])
@@ -113,6 +117,20 @@ def name_points(axes: Axes, points: Sequence[dict[str, Any]]) -> None:
             annotation_clip=False,
             color=INK,
         )
+
+
+def together(places: dict[str, tuple[float, float]], reach: tuple[float, float]) -> list[list[str]]:
+    """Arms whose points lie so close that their names would cover each other; `reach`: of the axes."""
+    groups: list[list[str]] = []
+    for arm, (x, y) in sorted(places.items(), key=lambda item: item[1]):
+        for group in groups:
+            at = places[group[0]]
+            if abs(x - at[0]) < 0.12 * reach[0] and abs(y - at[1]) < 0.05 * reach[1]:
+                group.append(arm)
+                break
+        else:
+            groups.append([arm])
+    return groups
 
 
 def confusion(matrix: np.ndarray, names: Sequence[str]) -> str:

@@ -21,8 +21,8 @@ body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:#fff;margin:
   max-width:880px;padding:32px 24px}
 h1{font-size:26px;line-height:1.25;margin:0 0 4px}h2{font-size:18px;margin:40px 0 8px}
 p{margin:8px 0;max-width:68ch}.soft{color:var(--soft)}.answer{font-size:18px}
-.scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:14px;width:100%}
-th,td{padding:6px 12px 6px 0;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
+.scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:13px;width:100%}
+th,td{padding:6px 8px 6px 0;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
 th:first-child,td:first-child{text-align:left}th{font-weight:600}tr.main td{font-weight:600}
 img.plot{max-width:100%;height:auto;display:block}figure{margin:8px 0}
 .warn{border-left:3px solid #b26a00;padding:2px 12px;margin:8px 0}
@@ -30,6 +30,7 @@ img.plot{max-width:100%;height:auto;display:block}figure{margin:8px 0}
 code,pre{font:13px/1.45 ui-monospace,monospace}pre{white-space:pre-wrap;overflow-wrap:anywhere;
   background:#f5f6f7;padding:12px}
 @media print{body{padding:0;max-width:none;font-size:11pt}h2{break-after:avoid}
+  table{font-size:7.5pt}th,td{padding:4px 5px 4px 0}
   figure,tr,.row{break-inside:avoid}}
 """
 WORST = 6
