@@ -337,6 +337,13 @@ def test_the_shell_shares_and_stops(release, client, tmp_path):
     text(client, HOME, 404)
 
 
+def test_sharing_what_nobody_can_download_is_said(release):
+    shutil.rmtree(release.location)
+    told = StringIO()
+    call_command("share_release", "birds-1.0.0", stdout=StringIO(), stderr=told)
+    assert "nobody can download it" in told.getvalue()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

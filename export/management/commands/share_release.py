@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.urls import reverse
 
+from export.services.downloads import Unavailable, check_available
 from export.services.find import UnknownRelease, find_release
 from export.services.sharing import share_release, unshare_release
 from export.terms import ASKABLE, BadTerms
@@ -64,6 +65,10 @@ class Command(AssayCommand):
             share = share_release(release, text=text, asks=asks, authors=options["authors"])
         except BadTerms as error:
             raise BadInput(str(error)) from None
+        try:
+            check_available(release)
+        except Unavailable as error:
+            self.stderr.write(f"warning: everyone sees it, but nobody can download it: {error}")
         answer = {"release": str(release), "public": True, "page": address, "terms": share.terms.sha256}
         words = f"everyone can see {release} at {address}\nterms {share.terms.sha256}"
         self.report(options, answer, words)
