@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from annotation_site.figures import number_of
 from ingest.arguments import Arguments
 from ingest.tables import BadTable, read_table, table_kind, write_table
 from quality.aggregation import METHODS, BadVotes, Result, aggregate
@@ -63,8 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         f", pictures weighing {summary['pictures']['weight']:.2f}" if "pictures" in summary else ""
     )
     print(
-        f"{summary['tasks']} tasks settled by {summary['method']}{pictures_told} from "
-        f"{summary['votes_used']} of {summary['votes_read']} votes{left_out} -> {args.output}"
+        f"{number_of(summary['tasks'], 'task')} settled by {summary['method']}{pictures_told} from "
+        f"{summary['votes_used']} of {number_of(summary['votes_read'], 'vote')}{left_out} -> {args.output}"
     )
     return 0
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from annotation_site.figures import number_of
 from quality.alarm import FEWEST_VOTES
 from quality.copying import Copies, find_copies
 from quality.pace import Pace, even_paced, quick
@@ -94,7 +95,7 @@ def _copying(names: Sequence[str], copies: Copies) -> list[tuple[int, str, str]]
     flags = []
     for w, lines in told.items():
         more = len(lines) - MANY_PARTNERS
-        tail = [f"and so with {more} more workers"] if more > 0 else []
+        tail = [f"and so with {number_of(more, 'more worker')}"] if more > 0 else []
         flags.append((w, "copying", "; ".join(lines[:MANY_PARTNERS] + tail)))
     return flags
 

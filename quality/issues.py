@@ -23,6 +23,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from annotation_site.figures import number_of
 from ingest.arguments import Arguments
 from ingest.tables import BadTable, read_table, table_kind, write_table
 
@@ -246,8 +247,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(json.dumps(summary, ensure_ascii=False))
         return 0
     aside = f" ({summary['not_judged']} without probabilities left aside)" if summary["not_judged"] else ""
+    look = "looks" if summary["flagged"] == 1 else "look"
     print(
-        f"{summary['flagged']} of {summary['tasks']} labels look wrong{aside}, "
+        f"{summary['flagged']} of {number_of(len(found.issues), 'label')} {look} wrong{aside}, "
         f"about {found.estimated_error:.1%} are -> {args.output}"
     )
     return 0

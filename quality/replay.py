@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from annotation_site.figures import number_of
 from ingest.arguments import Arguments
 from ingest.tables import BadTable, read_table, table_kind, write_table
 from quality.accuracy_target import reach
@@ -175,8 +176,8 @@ def _available(frame: pd.DataFrame) -> pd.DataFrame:
     pool = rows.drop_duplicates(["task", "worker"], keep="first").reset_index(drop=True)
     if len(pool) < len(frame):
         print(
-            f"quality.replay: left out {len(frame) - len(rows)} rows without a task, worker or label and "
-            f"{len(rows) - len(pool)} further answers of a worker to the same task",
+            f"quality.replay: left out {number_of(len(frame) - len(rows), 'row')} without a task, worker or "
+            f"label and {number_of(len(rows) - len(pool), 'further answer')} of a worker to the same task",
             file=sys.stderr,
         )
     return pool
@@ -231,8 +232,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(json.dumps(summary))
     else:
         print(
-            f"{summary['tasks']} tasks, {spent} votes ({summary['votes_per_task']:.2f} a task), "
-            f"stated error {summary['stated_error']:.2%} -> {args.output}"
+            f"{number_of(len(result), 'task')}, {number_of(spent, 'vote')} "
+            f"({summary['votes_per_task']:.2f} a task), stated error {summary['stated_error']:.2%} "
+            f"-> {args.output}"
         )
     return 0
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from django.db.models import Exists, OuterRef
 
+from annotation_site.figures import number_of
 from annotation_site.models import YES, Round, Task, Vote, Worker
 from ingest.models import Dataset
 from ingest.services.images import representatives, resolve_images
@@ -79,6 +80,23 @@ def taken_up(dataset: Dataset, which: str, default_below: float) -> Iterator[Tak
             yield TakenUp(image_id, category_id, round_id, label, confidence)
 
 
+def nothing_taken_up(dataset: Dataset, which: str) -> str:
+    """Why no picture is taken up, in one line: none was left open, or what was is being asked about."""
+    asking = (
+        Task.objects.filter(
+            round__dataset=dataset, state=Task.State.OPEN, gold=False, consensus__isnull=False
+        )
+        .exclude(round__state=Round.State.CLOSED)
+        .exclude(round__access=Round.Access.REPEAT)
+    )
+    words = f"no picture is {which.replace(':', ' below ')} in the rounds so far"
+    if which != DISPUTED or not (n := asking.values("image").distinct().count()):
+        return words
+    rounds = ", ".join(map(str, asking.order_by("round").values_list("round", flat=True).distinct()))
+    again = number_of(n, "unsure picture is", "unsure pictures are")
+    return f"{words}: {again} still being asked about (round {rounds}), and disputed only at the most votes"
+
+
 def _below(which: str, default: float) -> float | None:
     if which == DISPUTED:
         return None
@@ -118,11 +136,13 @@ def read_proposals(
     standing = representatives(resolved.found.values())
     ids = dict(dataset.categories.values_list("key", "id"))
     unknown = [image for image, _, _ in told if image not in resolved.found]
-    _refuse(unknown, "proposals name an unknown image, or several have that path or URL")
+    many = "an unknown image, or several have that path or URL"
+    _refuse(unknown, f"proposal names {many}", f"proposals name {many}")
     labels = [label for _, label, _ in told if label not in ids]
-    _refuse(labels, "proposals have a label that is no category")
+    none = "a label that is no category"
+    _refuse(labels, f"proposal has {none}", f"proposals have {none}")
     odd = [f"{p:g}" for _, _, p in told if p is not None and not 0 <= p <= 1]
-    _refuse(odd, "probabilities are not from 0 to 1")
+    _refuse(odd, "probability is not from 0 to 1", "probabilities are not from 0 to 1")
     found: dict[tuple[int, int], Proposed] = {}
     for image, label, probability in told:
         image_id = standing[resolved.found[image].pk].pk
@@ -133,10 +153,11 @@ def read_proposals(
     return list(found.values())
 
 
-def _refuse(bad: list[str], words: str) -> None:
+def _refuse(bad: list[str], *words: str) -> None:
+    """`words`: what is wrong with one, and with several."""
     if bad:
         distinct = list(dict.fromkeys(bad))
-        raise UnusableRound(f"{len(bad)} {words}: {', '.join(distinct[:3])}")
+        raise UnusableRound(f"{number_of(len(bad), *words)}: {', '.join(distinct[:3])}")
 
 
 def keep_proposals(round: Round, proposals: Iterable[Proposed]) -> None:
@@ -189,7 +210,11 @@ def _named(names: Sequence[str]) -> set[int]:
     wanted = dict.fromkeys(names)
     by_code = dict(Worker.objects.filter(code__in=wanted).values_list("code", "pk"))
     by_user = dict(Worker.objects.filter(user__username__in=wanted).values_list("user__username", "pk"))
-    _refuse([n for n in wanted if n not in by_code and n not in by_user], "workers are unknown")
+    _refuse(
+        [n for n in wanted if n not in by_code and n not in by_user],
+        "worker is unknown",
+        "workers are unknown",
+    )
     return {by_code.get(name, by_user.get(name, 0)) for name in wanted}
 
 

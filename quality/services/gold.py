@@ -9,6 +9,7 @@ import pandas as pd
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
+from annotation_site.figures import number_of
 from annotation_site.models import NONE, Round, Task
 from annotation_site.services.locking import short_write
 from annotation_site.services.tables import votes_table
@@ -109,7 +110,8 @@ def retire_gold(dataset: Dataset, keys: Iterable[str]) -> tuple[int, int]:
     unknown = [*resolved.unknown, *resolved.ambiguous]
     if unknown:
         raise UnusableAnswers(
-            f"{len(unknown)} images are unknown, or several have that path: {unknown[0]}, …"
+            f"{number_of(len(unknown), 'image is', 'images are')} unknown, or several have that path: "
+            f"{', '.join(unknown[:3])}"
         )
     standing = representatives(resolved.found.values())
     ids = {image.pk for image in resolved.found.values()} | {image.pk for image in standing.values()}
@@ -118,7 +120,9 @@ def retire_gold(dataset: Dataset, keys: Iterable[str]) -> tuple[int, int]:
     gold = dict(held.values_list("image_id", "retired"))
     none = [key for key, image in resolved.found.items() if not {image.pk, standing[image.pk].pk} & set(gold)]
     if none:
-        raise UnusableAnswers(f"{len(none)} images are no gold: {none[0]}, …")
+        raise UnusableAnswers(
+            f"{number_of(len(none), 'image is', 'images are')} no gold: {', '.join(none[:3])}"
+        )
     with short_write():
         now = held.filter(retired=None).update(retired=timezone.now())
     return now, retire_gold_tasks(sorted(ids | set(gold)))

@@ -11,6 +11,7 @@ import numpy as np
 from django.db.models import Max
 from django.db.models.functions import Coalesce
 
+from annotation_site.figures import number_of
 from annotation_site.models import YES, Round, Task
 from annotation_site.services import rounds as site_rounds
 from annotation_site.services.locking import short_write
@@ -89,8 +90,8 @@ def ask_about(
     wanted = _images(dataset, doubts, asked)
     if asked.unknown and not skip_unknown:
         raise UnusableIssues(
-            f"{len(asked.unknown)} pictures are unknown, or several have that path or URL "
-            f"({', '.join(asked.unknown[:3])}); --skip-unknown leaves them out"
+            f"{number_of(len(asked.unknown), 'picture is', 'pictures are')} unknown, or several have that "
+            f"path or URL ({', '.join(asked.unknown[:3])}); --skip-unknown leaves them out"
         )
     by_round: dict[int, dict[int, str]] = {}
     newest = _newest_rounds(dataset, wanted)

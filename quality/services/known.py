@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeVar
 
 from django.db import models, transaction
 
+from annotation_site.figures import number_of
 from annotation_site.models import NONE
 from ingest.models import Dataset
 from ingest.services.images import representatives, resolve_images
@@ -158,7 +159,9 @@ def _checked(
         elif first is not answer:
             summary.unchanged += 1
     if conflicts:
-        raise UnusableAnswers(f"{len(conflicts)} pictures get two answers: {_some(conflicts)}")
+        raise UnusableAnswers(
+            f"{number_of(len(conflicts), 'picture gets', 'pictures get')} two answers: {_some(conflicts)}"
+        )
     return list(answers.values()), summary
 
 
@@ -167,11 +170,16 @@ def _complaint(images: list[str], labels: list[str], ambiguous: set[str]) -> str
     several = [key for key in images if key in ambiguous]
     parts = []
     if unknown:
-        parts.append(f"{len(unknown)} rows name an unknown image ({_some(unknown)})")
+        parts.append(
+            f"{number_of(len(unknown), 'row names', 'rows name')} an unknown image ({_some(unknown)})"
+        )
     if several:
-        parts.append(f"{len(several)} rows name a path or URL that several images have ({_some(several)})")
+        parts.append(
+            f"{number_of(len(several), 'row names', 'rows name')} a path or URL that several images have "
+            f"({_some(several)})"
+        )
     if labels:
-        parts.append(f"{len(labels)} rows have an unknown label ({_some(labels)})")
+        parts.append(f"{number_of(len(labels), 'row has', 'rows have')} an unknown label ({_some(labels)})")
     return "; ".join(parts) + "; nothing was written (--skip-unknown leaves such rows out)"
 
 

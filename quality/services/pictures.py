@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from annotation_site.figures import number_of
 from annotation_site.models import NO, YES, Round
 from ingest.services.images import representatives, resolve_images
 from quality.aggregation import BadVotes
@@ -44,7 +45,7 @@ def in_round(round: Round, table: pd.DataFrame) -> InRound:
     here = set(tasks["image"].tolist())
     unknown = sum(image_of.get(name) not in here for name in names)
     if unknown == len(names):
-        raise BadVotes(f"pictures: none of {len(names)} pictures is in round {round.pk}")
+        raise BadVotes(f"pictures: none of {number_of(len(names), 'picture')} is in round {round.pk}")
     said = _said(table, image_of)
     keys = category_keys(round)
     asked = pd.DataFrame(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from annotation_site.figures import percent
 from ingest.models import Dataset
@@ -22,8 +23,10 @@ def headline(quality: DatasetQuality) -> str:
     """The answer in one sentence: how many labels are right, and how sure that is."""
     known, stated = quality.references, quality.promised
     if known.n:
-        return _(
-            "About %(share)s of the labels are right (%(lo)s to %(hi)s), by %(n)s blind answers of experts."
+        return ngettext(
+            "About %(share)s of the labels are right (%(lo)s to %(hi)s), by %(n)s blind answer of experts.",
+            "About %(share)s of the labels are right (%(lo)s to %(hi)s), by %(n)s blind answers of experts.",
+            known.n,
         ) % {
             **_words(known),
             "n": f"{known.n:,}",
@@ -63,7 +66,11 @@ def basis_words(quality: DatasetQuality) -> str:
             "%(n)s of the %(all)s labelled pictures of the test split, which was drawn before any vote"
         ),
         "audit": _("%(n)s of the %(all)s pictures that were drawn at random for audit"),
-        "some": _("%(n)s pictures, perhaps not drawn at random: the interval does not cover that"),
+        "some": ngettext(
+            "%(n)s picture, perhaps not drawn at random: the interval does not cover that",
+            "%(n)s pictures, perhaps not drawn at random: the interval does not cover that",
+            quality.references.n,
+        ),
         "none": "",
     }[quality.basis] % words
 

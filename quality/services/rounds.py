@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef
 
+from annotation_site.figures import number_of
 from annotation_site.models import NONE, Round, Task
 from annotation_site.services import rounds as site_rounds
 from annotation_site.services.claims import MAX_BATCH
@@ -26,6 +27,7 @@ from quality.services.followups import (
     TakenUp,
     UnusableRound,
     keep_proposals,
+    nothing_taken_up,
     proposals_of,
     repeats_of,
     taken_up,
@@ -128,7 +130,7 @@ def open_labelling_round(
     if proposals is None and isinstance(images, str) and images.partition(":")[0] in (DISPUTED, UNSURE):
         rows = list(taken_up(dataset, images, plan.confidence))
         if not rows:
-            raise UnusableRound(f"no picture is {images.replace(':', ' below ')} in the rounds so far")
+            raise UnusableRound(nothing_taken_up(dataset, images))
         parent = dataset.rounds.get(pk=max(row.round_id for row in rows))
         tasks, proposals = _tasks_taken_up(dataset, question, rows)
     elif proposals is not None:
@@ -211,7 +213,8 @@ def _check_ready(dataset: Dataset, question: str) -> None:
     loose = dataset.images.filter(group=None).count()
     if loose:
         raise UnusableRound(
-            f"{loose} images are in no duplicate group yet: run manage.py dedup {dataset.name} first"
+            f"{number_of(loose, 'image is', 'images are')} in no duplicate group yet: "
+            f"run manage.py dedup {dataset.name} first"
         )
     if question == Round.Question.CLASSIFY and not dataset.categories.exists():
         raise UnusableRound(f"dataset {dataset.name} has no categories to choose from")
@@ -222,12 +225,14 @@ def _check_wish(dataset: Dataset, wish: Wish, invited: Sequence[int] | None) -> 
     unknown = sorted(wish.category_confidence.keys() - known)
     if unknown:
         raise UnusableRound(
-            f"{len(unknown)} categories with a confidence are not in dataset {dataset.name}: "
+            f"{number_of(len(unknown), 'category', 'categories')} with a confidence not in dataset "
+            f"{dataset.name}: "
             f"{', '.join(unknown[:3])}"
         )
     if wish.preset and invited is not None and len(invited) < SAMPLE_VOTES:
         raise UnusableRound(
-            f"the preset gives its first sample {SAMPLE_VOTES} votes, but only {len(invited)} are invited"
+            f"the preset gives its first sample {SAMPLE_VOTES} votes, but only "
+            f"{number_of(len(invited), 'worker is', 'workers are')} invited"
         )
 
 
@@ -282,7 +287,8 @@ def _chosen_ids(dataset: Dataset, images: str | Sequence[str]) -> Iterator[int]:
     unknown = [*resolved.unknown, *resolved.ambiguous]
     if unknown:
         raise UnusableRound(
-            f"{len(unknown)} images are unknown, or several have that path or URL: {', '.join(unknown[:3])}"
+            f"{number_of(len(unknown), 'image is', 'images are')} unknown, or several have that path or URL: "
+            f"{', '.join(unknown[:3])}"
         )
     return iter(sorted({image.pk for image in representatives(resolved.found.values()).values()}))
 

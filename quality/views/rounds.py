@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 
 from annotation_site.decorators import dataset_page
@@ -36,7 +37,7 @@ def round_list(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     """Every round with its progress."""
     found = list(dataset.rounds.order_by("-id")[:LISTED])
     votes = report.round_votes(found)
-    rows = [{"round": r, "votes": votes[r.pk], **_progress(r)} for r in found]
+    rows = [{"round": r, "votes": votes[r.pk], "wish": Wish.of(r), **_progress(r)} for r in found]
     totals = {
         "open": sum(r.state == Round.State.OPEN for r in found),
         "tasks": sum(r.tasks_total for r in found),
@@ -95,15 +96,17 @@ def settle(request: HttpRequest, dataset: Dataset, pk: int) -> HttpResponse:
         messages.error(request, _("The pass failed; nothing was lost. The log says why."))
     elif job.successful():
         made = round.qc_passes.get(pk=job.result)
-        messages.success(
-            request,
-            _("%(settled)s of %(tasks)s tasks are settled; %(asked)s more votes are asked for.")
-            % {
-                "settled": f"{made.settled:,}",
-                "tasks": f"{round.tasks_total:,}",
-                "asked": f"{made.votes_asked:,}",
-            },
+        told = {"settled": f"{made.settled:,}", "tasks": f"{round.tasks_total:,}"}
+        settled = ngettext(
+            "%(settled)s of %(tasks)s task is settled;",
+            "%(settled)s of %(tasks)s tasks are settled;",
+            round.tasks_total,
         )
+        asked = ngettext(
+            "%(asked)s more vote is asked for.", "%(asked)s more votes are asked for.", made.votes_asked
+        )
+        words = f"{settled % told} {asked % {'asked': f'{made.votes_asked:,}'}}"
+        messages.success(request, words)
     else:
         messages.info(request, _("The pass has started; this page shows it when it is done."))
     return redirect("round", dataset.name, round.pk)

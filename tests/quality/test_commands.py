@@ -34,11 +34,11 @@ def test_unknown_rows_are_one_line_and_nothing_written(run, dataset, tmp_path):
     file = table(tmp_path / "gold.csv", "image,label", "0.jpg,cat", "x.jpg,cat", "1.jpg,cow")
     code, out, err = run("add_gold", "pets", file)
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "1 rows name an unknown image (x.jpg)" in err
+    assert "1 row names an unknown image (x.jpg)" in err
     assert not Gold.objects.exists()
     code, out, _ = run("add_gold", "pets", file, "--skip-unknown")
     assert code == 0
-    assert "1 gold answers added" in out
+    assert "1 gold answer added" in out
 
 
 def test_references_name_their_expert(run, dataset, tmp_path):
@@ -147,7 +147,7 @@ def test_follow_up_rounds(run, dataset, tmp_path):
     worker = Worker.objects.first()
     names = table(tmp_path / "workers.csv", "worker", worker.code)
     code, out, _ = run("open_round", "pets", "--repeat", first, "--share", 1, "--workers", names)
-    assert (code, out) == (0, f"round {first + 1} is open: 6 tasks, 0 of them gold, for 1 workers\n")
+    assert (code, out) == (0, f"round {first + 1} is open: 6 tasks, 0 of them gold, for 1 worker\n")
     told = table(tmp_path / "model.csv", "image,label,probability", "0.jpg,cat,0.9", "1.jpg,cat,")
     code, out, _ = run("open_round", "pets", "--question", "verify", "--proposals", told, "--json")
     assert (code, json.loads(out)["tasks"]) == (0, 2)

@@ -150,7 +150,7 @@ def test_who_is_eligible(dataset, first):
     Worker.objects.filter(code=names[0]).update(suspended=True)
     with pytest.raises(UnusableRound, match="no worker is left"):
         eligible_workers(dataset, None, [names[0]])
-    with pytest.raises(UnusableRound, match="1 workers are unknown: nobody"):
+    with pytest.raises(UnusableRound, match="1 worker is unknown: nobody"):
         eligible_workers(dataset, None, ["nobody"])
     with pytest.raises(UnusableRound, match="the best has"):
         eligible_workers(dataset, 0.9999, None)

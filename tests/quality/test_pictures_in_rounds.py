@@ -90,7 +90,7 @@ def test_a_pass_with_pictures_is_marked_and_one_without_rests_on_votes(dataset, 
     pd.concat([classifier(dataset), elsewhere]).to_parquet(file)
     said = run("aggregate", "pets", "--pictures", file)[1]
     assert "by auto+pictures" in said
-    assert "1 pictures of the classifier are in no task" in said
+    assert "1 picture of the classifier is in no task" in said
     assert set(Consensus.objects.values_list("method", flat=True)) == {"auto+pictures"}
     seen = {c.task_id: c.label for c in Consensus.objects.all()}
     truth = {task.pk: truth_of(task.image) for task in round.tasks.select_related("image")}

@@ -248,7 +248,7 @@ def test_a_file_of_issues_by_rank(run, dataset, settled, tmp_path):
     code, out, _ = run("request_votes", "pets", "--issues", file)
     assert code == 0
     assert out == (
-        f"1 more votes asked for on 1 tasks of round {settled.pk}; "
+        f"1 more vote asked for on 1 task of round {settled.pk}; "
         "left aside: 1 asked for before by this very list\n"
     )
 
@@ -260,7 +260,7 @@ def test_a_file_of_issues_by_rank(run, dataset, settled, tmp_path):
         ("", [], "empty"),
         ("a,b\n1,2\n", [], "no column task"),
         ("task,flagged\n3.jpg,false\n", [], "flagged"),
-        ("task\n3.jpg\nnowhere.jpg\n", [], "1 pictures are unknown"),
+        ("task\n3.jpg\nnowhere.jpg\n", [], "1 picture is unknown"),
         ("task,rank\n3.jpg,first\n", [], "not a number"),
         ("task,label\n,cat\n", [], "row 2 names no task"),
         ("task\n3.jpg\n", ["--votes", "0"], "1 to 100"),

@@ -70,9 +70,7 @@ def test_void_and_no_second_time(run, bad, round):
     given = Vote.objects.filter(worker=bad).count()
     code, out, _ = run("review_worker", "pets", bad.code, "--round", round.pk, "--void", "constant", "--json")
     assert code == 0
-    assert json.loads(out)["done"] == [
-        {"action": "void", "round": round.pk, "votes": given, "gold": 0}
-    ]
+    assert json.loads(out)["done"] == [{"action": "void", "round": round.pk, "votes": given, "gold": 0}]
     assert not Vote.objects.filter(worker=bad, voided=False).exists()
     assert Task.objects.filter(round=round, gold=False).exclude(votes=3).count() == 0
     code, out, err = run("review_worker", "pets", bad.code, "--void", "again")
@@ -117,7 +115,7 @@ def test_gold_from_settled_images_checked_and_retired(run, bad, round, tmp_path)
     leaked.write_text("image\n0.jpg\n1.jpg\n")
     code, out, _ = run("add_gold", "pets", "--retire", leaked, "--json")
     assert (code, json.loads(out)) == (0, {"retired": 2, "tasks": 2})
-    assert run("add_gold", "pets", "--retire", "2.jpg")[1].startswith("1 gold images retired; 1 tasks")
+    assert run("add_gold", "pets", "--retire", "2.jpg")[1].startswith("1 gold image retired; 1 task is")
     assert Gold.objects.exclude(retired=None).count() == 3
 
 

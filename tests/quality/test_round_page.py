@@ -69,3 +69,30 @@ def test_a_closed_round_foretells_nothing(page):
     aggregate_round(round)
     close_round(round)
     assert "more votes will finish it" not in show()
+
+
+def test_a_round_that_wants_an_accuracy_of_each_category_foretells_too(client):
+    dataset = make_dataset(30)
+    user = User.objects.create(username="curator")
+    Membership.objects.create(user=user, dataset=dataset, role="curator")
+    client.force_login(user)
+    plan = RoundPlan(
+        votes_min=2, votes_max=6, audit_rate=0.0, price=Decimal("0.05"), wish=Wish(expected_accuracy=0.9)
+    )
+    round = open_labelling_round(dataset, "classify", plan=plan)
+    crowd(round, [always_right, right_with(0.6, 1)])
+    kept = aggregate_round(round).forecast
+    page = reverse("round", args=[dataset.name, round.pk])
+    text = client.get(page).content.decode()
+    assert kept["tasks"] > 0
+    assert f"About {kept['votes']} more votes will finish it ({kept['lo']} to {kept['hi']})." in text
+    assert f"They cost ${kept['votes'] * 0.05:.2f}" in text
+    assert "once 90% of its labels are expected to be right" in text
+    assert "90% of each category" in client.get(reverse("rounds", args=[dataset.name])).content.decode()
+    for _ in range(6):
+        crowd(round, [always_right])
+        aggregate_round(round)
+    assert not round.tasks.filter(claimable=True).exists()
+    first = outcomes(list(round.qc_passes.all()))[0]
+    assert first.took == round.votes_counted
+    assert f"it took {first.took}" in client.get(page).content.decode()

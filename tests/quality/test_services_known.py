@@ -39,7 +39,7 @@ def test_the_same_gold_again_changes_nothing_and_a_new_answer_is_told(dataset):
 
 def test_unknown_images_and_labels_write_nothing(dataset):
     rows = [("0.jpg", "cat"), ("nowhere.jpg", "cat"), ("1.jpg", "cow")]
-    with pytest.raises(UnusableAnswers, match=r"1 rows name an unknown image \(nowhere.jpg\); 1 .* \(cow\)"):
+    with pytest.raises(UnusableAnswers, match=r"1 row names an unknown image \(nowhere.jpg\); 1 .* \(cow\)"):
         add_gold(dataset, rows)
     assert not Gold.objects.exists()
     summary = add_gold(dataset, rows, skip_unknown=True)
@@ -50,7 +50,7 @@ def test_two_answers_for_one_picture_are_a_conflict(dataset):
     copy = add_image(dataset, 100, group=image(dataset, 0).group)
     rows = [("0.jpg", "cat"), (copy.sha256, "dog")]
     with pytest.raises(
-        UnusableAnswers, match=r"1 pictures get two answers: 0.jpg and .* \(the same picture\)"
+        UnusableAnswers, match=r"1 picture gets two answers: 0.jpg and .* \(the same picture\)"
     ):
         add_gold(dataset, rows)
     with pytest.raises(UnusableAnswers, match="by anna"):

@@ -164,7 +164,7 @@ def test_an_expected_accuracy_stops_a_category_as_a_whole():
 
 
 def test_what_is_never_asked_again_does_not_stand_in_the_way_of_what_may_be():
-    """The rule's "votes that save most" would be those on what experts decided, and no vote is asked there."""
+    """The "votes that save most" would be those on what experts decided, and no vote is asked for there."""
     dataset = make_dataset(24)
     round = opened(dataset, wish=Wish(expected_accuracy=0.9))
     crowd(round, [always_right, right_with(0.7, 1)])
@@ -277,7 +277,7 @@ def test_in_a_classify_round_the_label_is_the_category(monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"wish": Wish(category_confidence={"cow": 0.9})}, "1 categories with a confidence .* cow"),
+        ({"wish": Wish(category_confidence={"cow": 0.9})}, "1 category with a confidence .* cow"),
         ({"wish": Wish(category_confidence={"cat": 1.5})}, "wanted of cat .* 1.5"),
         ({"wish": Wish(expected_accuracy=float("nan"))}, "expected accuracy .* nan"),
         ({"wish": Wish(least_gain=-1)}, "least gain .* -1"),

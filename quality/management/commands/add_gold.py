@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from annotation_site.figures import number_of
 from ingest.management.base import AssayCommand, BadInput
 from ingest.models import Dataset
 from ingest.tables import read_table
@@ -59,7 +60,7 @@ class Command(AssayCommand):
         frame = read_table(options["file"], ["image", "label"], rename={"task": "image", "item": "image"})
         rows = [KnownRow(i, c) for i, c in zip(frame["image"], frame["label"], strict=True)]
         summary = add_gold(dataset, rows, skip_unknown=options["skip_unknown"])
-        self.report(options, summary.as_dict(), in_words(summary, "gold answers"))
+        self.report(options, summary.as_dict(), in_words(summary, "gold answer"))
 
     def _from_settled(self, dataset: Dataset, options: dict[str, Any]) -> None:
         if options["from_settled"] < 1:
@@ -69,7 +70,10 @@ class Command(AssayCommand):
         label = {str(k): int(n) for k, n in chosen["label"].value_counts().sort_index().items()}
         data = {"added": len(chosen), "difficulty": third, "labels": label}
         spread = ", ".join(f"{n} {name}" for name, n in third.items())
-        words = f"{len(chosen)} settled images are gold now ({spread}); rounds opened from now on use them"
+        words = (
+            f"{number_of(len(chosen), 'settled image is', 'settled images are')} gold now ({spread}); rounds "
+        )
+        words += f"opened from now on use {'it' if len(chosen) == 1 else 'them'}"
         self.report(options, data, words)
 
     def _retire(self, dataset: Dataset, options: dict[str, Any]) -> None:
@@ -78,7 +82,10 @@ class Command(AssayCommand):
             table = read_table(options["retire"], ["image"], rename={"task": "image", "item": "image"})
             keys = list(table["image"])
         retired, tasks = retire_gold(dataset, keys)
-        words = f"{retired} gold images retired; {tasks} tasks are ordinary ones now"
+        words = (
+            f"{number_of(retired, 'gold image')} retired; "
+            f"{number_of(tasks, 'task is an ordinary one', 'tasks are ordinary ones')} now"
+        )
         self.report(options, {"retired": retired, "tasks": tasks}, words)
 
     def _check(self, dataset: Dataset, options: dict[str, Any]) -> None:
@@ -86,7 +93,7 @@ class Command(AssayCommand):
         right = "" if found.right is None else f", {found.right:.1%} right"
         lines = [
             f"gold: {found.expert} from experts, {found.settled} from settled images, "
-            f"{found.retired} retired; {found.answers} answers{right}"
+            f"{found.retired} retired; {number_of(found.answers, 'answer')}{right}"
         ]
         lines += [f"  leaked? {leak.evidence}" for leak in found.leaks]
         lines += [] if found.leaks else ["  nothing seems to have leaked"]
@@ -96,8 +103,8 @@ class Command(AssayCommand):
 def in_words(summary: KnownSummary, what: str) -> str:
     """The summary for people; at most five of the changes are shown."""
     text = (
-        f"{summary.rows} rows: {summary.added} {what} added, {summary.unchanged} unchanged, "
-        f"{summary.changed} changed, {summary.skipped} skipped"
+        f"{number_of(summary.rows, 'row')}: {number_of(summary.added, what)} added, "
+        f"{summary.unchanged} unchanged, {summary.changed} changed, {summary.skipped} skipped"
     )
     shown = "".join(f"\n  changed {change}" for change in summary.changes[:5])
     more = summary.changed - 5

@@ -45,4 +45,4 @@ class Command(AssayCommand):
             )
         except UnusableAnswers as error:
             raise BadInput(f"{options['file']}: {error}") from None
-        self.report(options, summary.as_dict(), in_words(summary, "references"))
+        self.report(options, summary.as_dict(), in_words(summary, "reference"))

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from django.core.management.base import CommandParser
 
+from annotation_site.figures import number_of
 from annotation_site.models import Round
 from ingest.management.base import AssayCommand, BadInput
 from ingest.models import Dataset
@@ -115,10 +116,10 @@ def in_words(report: dict[str, Any]) -> str:
     """One round's report for people."""
     sure = report["mean_confidence"]
     words = (
-        f"round {report['round']}: {report['votes']} votes by {report['method']}; "
-        f"{report['settled']} of {report['tasks']} tasks settled, "
+        f"round {report['round']}: {number_of(report['votes'], 'vote')} by {report['method']}; "
+        f"{report['settled']:,} of {number_of(report['tasks'], 'task')} settled, "
         f"{report['exhausted']} unsure at the most votes, "
-        f"{report['asked_again']} asked again ({report['votes_asked']} votes)"
+        f"{report['asked_again']} asked again ({number_of(report['votes_asked'], 'vote')})"
         + ("" if sure is None else f"; mean confidence {sure:.1%}")
         + _outlook(report["forecast"])
         + ("; the preset's first sample has not all its votes yet" if report["waiting_for_sample"] else "")
@@ -127,19 +128,24 @@ def in_words(report: dict[str, Any]) -> str:
     if accuracy:
         words += (
             f"; label accuracy {accuracy['value']:.1%} ({accuracy['lo']:.1%} to {accuracy['hi']:.1%}, "
-            f"{accuracy['n']} references)"
+            f"{number_of(accuracy['n'], 'reference')})"
         )
     if report.get("pictures_not_in_round"):
-        words += f"; {report['pictures_not_in_round']} pictures of the classifier are in no task of the round"
+        not_here = number_of(
+            report["pictures_not_in_round"], "picture of the classifier is", "pictures of the classifier are"
+        )
+        words += f"; {not_here} in no task of the round"
     flagged = report["workers_flagged"]
-    return words + (f"; {flagged} workers flagged" if flagged else "")
+    return words + (f"; {number_of(flagged, 'worker')} flagged" if flagged else "")
 
 
 def _outlook(forecast: dict[str, Any] | None) -> str:
     """What it still takes."""
     if not forecast or not forecast["tasks"]:
         return ""
-    words = f"; about {forecast['votes']} more votes to finish ({forecast['lo']} to {forecast['hi']}"
+    words = (
+        f"; about {number_of(forecast['votes'], 'more vote')} to finish ({forecast['lo']} to {forecast['hi']}"
+    )
     if forecast["cost"]:
         words += f", ${forecast['cost']:.2f}: ${forecast['cost_lo']:.2f} to ${forecast['cost_hi']:.2f}"
     return words + ")"

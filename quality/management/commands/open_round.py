@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from annotation_site.figures import number_of
 from annotation_site.models import Round
 from ingest.management.base import AssayCommand, BadInput
 from ingest.models import Dataset
@@ -142,9 +143,11 @@ class Command(AssayCommand):
         except UnusableRound as error:
             raise BadInput(str(error)) from None
         summary = round_summary(made)
-        words = f"round {summary['round']} is open: {summary['tasks']} tasks, {summary['gold']} of them gold"
+        words = (
+            f"round {made.pk} is open: {number_of(summary['tasks'], 'task')}, {summary['gold']} of them gold"
+        )
         if summary["workers"] is not None:
-            words += f", for {summary['workers']} workers"
+            words += f", for {number_of(summary['workers'], 'worker')}"
         self.report(options, summary, words)
 
 

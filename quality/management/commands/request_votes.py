@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from django.core.management.base import CommandParser
 
+from annotation_site.figures import number_of
 from ingest.management.base import AssayCommand, BadInput
 from ingest.models import Dataset
 from quality.issues import find_issues, issues_in, run_probabilities
@@ -69,7 +70,8 @@ class Command(AssayCommand):
             raise BadInput(str(error)) from None
         closed = asked.left_out[CLOSED]
         if closed and closed == asked.left_out.total() and not asked.tasks:
-            raise BadInput(f"{closed} pictures {IN_WORDS[CLOSED]}: {_new_round(dataset, options['issues'])}")
+            told = f"{number_of(closed, 'picture')} {IN_WORDS[CLOSED]}"
+            raise BadInput(f"{told}: {_new_round(dataset, options['issues'])}")
         self.report(options, asked.as_dict(), _in_words(dataset, asked, options["issues"]))
 
 
@@ -109,12 +111,12 @@ def _new_round(dataset: Dataset, file: str | None) -> str:
 
 def _in_words(dataset: Dataset, asked: Asked, file: str | None) -> str:
     rounds = ", ".join(map(str, asked.rounds))
-    words = f"{asked.votes} more votes asked for on {asked.tasks} tasks" + (
+    words = f"{number_of(asked.votes, 'more vote')} asked for on {number_of(asked.tasks, 'task')}" + (
         f" of round {rounds}" * bool(rounds)
     )
     aside = [f"{number} {IN_WORDS[reason]}" for reason, number in sorted(asked.left_out.items())]
     if asked.unknown:
-        aside.append(f"{len(asked.unknown)} are unknown")
+        aside.append(number_of(len(asked.unknown), "is unknown", "are unknown"))
     if aside:
         words += f"; left aside: {'; '.join(aside)}"
     if asked.left_out[CLOSED] or asked.left_out[FULL]:
