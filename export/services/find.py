@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from export import layout
+from export.bucket import SCHEME
 from export.checks import fingerprint
 from export.models import Release
+from export.opened import open_release
 
 
 class UnknownRelease(LookupError):
@@ -49,3 +54,29 @@ def release_folder(text: str) -> Path:
     if not folder.is_dir():
         raise UnknownRelease(f"the folder of {release} is gone: {folder}; write it again with export_release")
     return folder
+
+
+@contextmanager
+def release_tables(text: str) -> Iterator[Path]:
+    """The folder of a release, for reading its tables and descriptions.
+
+    Where it stands in a bucket (`s3://…`, or the name of a release there), these are fetched for the time
+    being; the pictures are not.
+
+    Raises:
+        UnknownRelease: no such release, or it is gone.
+    """
+    location = text
+    if not (Path(text).is_dir() or text.startswith(SCHEME)):
+        location = find_release(text).location
+    if not location.startswith(SCHEME):
+        yield release_folder(text)
+        return
+    with tempfile.TemporaryDirectory(prefix="release-") as kept:
+        # Named as the release's folder is: what is said of a release names it.
+        folder = Path(kept) / location.rstrip("/").rpartition("/")[2]
+        opened = open_release(location, folder)
+        missing = [name for name in layout.FILES if opened.local(name) is None]
+        if missing:
+            raise UnknownRelease(f"{location}: no release can be read there: {missing[0]} is missing")
+        yield folder

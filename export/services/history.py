@@ -17,7 +17,7 @@ def release_history(dataset: Dataset) -> list[dict[str, Any]]:
 
     `{release, version, parent, fingerprint, published, location, present, sealed, images, splits, categories,
     votes, workers, label_accuracy, parameters, deprecated, changes}`. `present`: whether a folder of this
-    machine holds it. `deprecated`: `{since, reason, instead}` or None. `changes`: `{added, removed,
+    machine holds it; None for a bucket, which is not asked. `deprecated`: `{since, reason, instead}` or None. `changes`: `{added, removed,
     relabelled, moved, taken_down}`, counts against the parent; None for a first release.
     """
     releases = dataset.releases.select_related("parent", "replaced_by", "dataset").order_by("-id")
@@ -33,7 +33,7 @@ def _told(release: Release) -> dict[str, Any]:
         "fingerprint": release.fingerprint,
         "published": release.created.isoformat(),
         "location": release.location,
-        "present": Path(release.location).is_dir(),
+        "present": None if "://" in release.location else Path(release.location).is_dir(),
         "sealed": release.sealed,
         "images": counts["images"],
         "splits": {split: counts.get(split, 0) for split in SPLITS},

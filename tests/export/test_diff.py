@@ -13,9 +13,10 @@ import pytest
 from django.core.management import call_command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from moto.server import ThreadedMotoServer
 
+from export import bucket, layout
 from export import diff as diff_module
-from export import layout
 from export.category_changes import category_changes, sentences
 from export.diff import ReleaseDiff, as_text, diff_releases
 from export.diff_page import diff_page
@@ -254,7 +255,7 @@ def test_two_releases_differ_as_the_diff_says(world: World, tmp_path: Path) -> N
     assert not any(told["categories"].values())
 
 
-def diffed(old: Path, new: Path, tmp_path: Path, *options: str) -> dict[str, Any]:
+def diffed(old: Path | str, new: Path, tmp_path: Path, *options: str) -> dict[str, Any]:
     """What the command prints as JSON."""
     with (tmp_path / "out.json").open("w+") as out:
         call_command("diff_releases", str(old), str(new), "--json", *options, stdout=out)
@@ -318,3 +319,30 @@ def test_memory_does_not_grow_with_the_changes(tmp_path: Path) -> None:
         assert isinstance(found, ReleaseDiff)
         assert len(found.heads["added"]) == diff_module.HEAD
         assert sum(1 for _ in found.changes("added")) == 3000
+
+
+@pytest.mark.django_db
+def test_a_release_in_a_bucket_is_compared_by_its_tables(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://{}:{}".format(*server.get_host_and_port()))
+        bucket.forget_client()
+        bucket.client().create_bucket(Bucket="shelves")
+        old = publish_release(world.dataset, "1.0.0", "s3://shelves/data").release
+        added = labelled(world, "val")
+        new = publish_release(world.dataset, "1.1.0", tmp_path)
+        assert old.location == "s3://shelves/data/birds-1.0.0"
+        for name in ("birds-1.0.0", old.location):
+            told = diffed(name, new.folder, tmp_path)
+            assert told["added"] == [{"image": added.sha256, "split": "val", "category": "owl"}]
+            assert told["old"]["folder"] == "birds-1.0.0"
+        with pytest.raises(BadInput, match="no release can be read there"):
+            diffed("s3://shelves/nothing-1.0.0", new.folder, tmp_path)
+    finally:
+        server.stop()
+        bucket.forget_client()

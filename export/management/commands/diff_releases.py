@@ -12,7 +12,7 @@ from export.diff import Reasons, as_text, diff_releases
 from export.diff_page import diff_page
 from export.reader import UnreadableRelease
 from export.services.departures import Departures
-from export.services.find import UnknownRelease, find_release, release_folder
+from export.services.find import UnknownRelease, find_release, release_tables
 from ingest.management.base import AssayCommand, BadInput
 
 
@@ -27,9 +27,11 @@ class Command(AssayCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """See `--help`."""
-        parser.add_argument("old", help="NAME-VERSION or a release folder")
-        parser.add_argument("new", help="NAME-VERSION or a release folder")
-        parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with the pictures")
+        parser.add_argument("old", help="NAME-VERSION, a release folder or its s3:// address")
+        parser.add_argument("new", help="NAME-VERSION, a release folder or its s3:// address")
+        parser.add_argument(
+            "--html", type=Path, metavar="FILE", help="write a page with the pictures (of folders)"
+        )
         self.add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -38,8 +40,11 @@ class Command(AssayCommand):
         if page is not None and not page.parent.is_dir():
             raise BadInput(f"--html {page}: there is no folder {page.parent}")
         try:
-            old, new = release_folder(options["old"]), release_folder(options["new"])
-            with diff_releases(old, new, _reasons(new)) as diff:
+            with (
+                release_tables(options["old"]) as old,
+                release_tables(options["new"]) as new,
+                diff_releases(old, new, _reasons(new)) as diff,
+            ):
                 if page is not None:
                     page.write_text(diff_page(diff), "utf-8")
                 if options["json"]:

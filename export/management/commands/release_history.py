@@ -40,7 +40,9 @@ def as_text(told: dict[str, Any]) -> str:
     """One release, for people."""
     splits = ", ".join(f"{n:,} {split}" for split, n in told["splits"].items())
     marks = [
-        word for word, given in (("sealed", told["sealed"]), ("folder gone", not told["present"])) if given
+        word
+        for word, given in (("sealed", told["sealed"]), ("folder gone", told["present"] is False))
+        if given
     ]
     parent = f", follows {told['parent']}" if told["parent"] else ", the first"
     lines = [
