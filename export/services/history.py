@@ -17,8 +17,9 @@ def release_history(dataset: Dataset) -> list[dict[str, Any]]:
 
     `{release, version, parent, fingerprint, published, location, present, sealed, images, splits, categories,
     votes, workers, label_accuracy, parameters, deprecated, changes}`. `present`: whether a folder of this
-    machine holds it; None for a bucket, which is not asked. `deprecated`: `{since, reason, instead}` or None. `changes`: `{added, removed,
-    relabelled, moved, taken_down}`, counts against the parent; None for a first release.
+    machine holds it; None for a bucket, which is not asked. `deprecated`: `{since, reason, instead}` or None.
+    `changes`: `{added, removed, relabelled, moved, taken_down}`, counts against the parent; None for a first
+    release.
     """
     releases = dataset.releases.select_related("parent", "replaced_by", "dataset").order_by("-id")
     return [_told(release) for release in releases]
