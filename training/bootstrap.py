@@ -75,12 +75,7 @@ class Bootstrap:
         table = table.astype(np.float64)
         value, by_seed = table.mean(), table.mean(axis=1)
         by_image = value + _own_share(table) * (table.mean(axis=0) - value)
-        draws = np.concatenate(
-            [
-                self._images[start : start + CHUNK].astype(np.float64) @ by_image
-                for start in range(0, len(self._images), CHUNK)
-            ]
-        ) / len(by_image)
+        draws = self._means(by_image)
         if len(by_seed) > 1:
             draws = draws + self._seeds @ (by_seed - value)
         return estimate(float(value), draws)
@@ -92,6 +87,27 @@ class Bootstrap:
             return found
         lo, hi = wilson(found.value, float(table.shape[1]))
         return Estimate(found.value, lo, hi, found.draws)
+
+    def calibration_error(self, gaps: Floats) -> Estimate:
+        """Expected calibration error, the mean over seeds, with the chance of images.
+
+        Resampled gaps are larger than gaps, because absolute values never cancel: the draws are moved back to
+        the value (bias-corrected percentiles would not reach so far).
+
+        Args:
+            gaps: float[seeds, images, bins], confidence less correctness in the prediction's bin, else 0.
+        """
+        value = float(np.abs(gaps.mean(axis=1)).sum(axis=1).mean())
+        draws = np.mean([np.abs(self._means(seed)).sum(axis=1) for seed in gaps], axis=0)
+        return estimate(value, np.maximum(draws - draws.mean() + value, 0.0))
+
+    def _means(self, values: Floats) -> Floats:
+        """Means over images drawn anew, float64[replicates, ...] of float[images, ...]."""
+        parts = [
+            self._images[start : start + CHUNK].astype(np.float64) @ values
+            for start in range(0, len(self._images), CHUNK)
+        ]
+        return np.concatenate(parts) / len(values)
 
     def difference(self, one: Floats, other: Floats) -> tuple[Estimate, float]:
         """`one` minus `other`, paired by seed and image, and its two-sided bootstrap p-value."""

@@ -17,6 +17,9 @@ from training.out_of_fold import HeadError, fold_of, out_of_fold
 from training.presets import Settings
 from training.store import RunFolder, digest_of, save_arrays
 
+MOST_CELLS = 50_000_000
+"""Largest table of pictures x classes; quality.issues takes it a row a cell."""
+
 
 @dataclass(frozen=True)
 class Doubts:
@@ -102,6 +105,11 @@ def _by_nets(
 
 
 def _flagged(labellings: Labellings, labels: np.ndarray, chance: np.ndarray) -> np.ndarray:
+    """bool[n], by `quality.issues`."""
+    if chance.size > MOST_CELLS:
+        raise ArmError(
+            f"cleaned: {chance.shape[0]} pictures x {chance.shape[1]} classes are too many to hold"
+        )
     names = np.array(labellings.release.classes, dtype=object)
     images = np.array(labellings.images, dtype=object)
     consensus = pd.DataFrame({"task": images, "label": names[labels]})

@@ -18,10 +18,10 @@ def hits(probabilities: Floats, truth: Ints, k: int = 1) -> np.ndarray:
     return (ranked == truth[:, None]).any(axis=1)
 
 
-def negative_log_likelihood(probabilities: Floats, truth: Ints) -> float:
-    """Mean of -log p(true class), in nats."""
+def log_losses(probabilities: Floats, truth: Ints) -> Floats:
+    """float64[n]: -log p(true class) of each picture, in nats."""
     taken = probabilities[np.arange(len(truth)), truth].astype(np.float64)
-    return float(-np.log(np.maximum(taken, 1e-12)).mean())
+    return -np.log(np.maximum(taken, 1e-12))
 
 
 def reliability(probabilities: Floats, truth: Ints, bins: int = BINS) -> tuple[Ints, Floats, Floats]:
@@ -38,10 +38,16 @@ def reliability(probabilities: Floats, truth: Ints, bins: int = BINS) -> tuple[I
 
 def expected_calibration_error(probabilities: Floats, truth: Ints, bins: int = BINS) -> float:
     """ECE (Guo et al. 2017, eq. 3): gap between confidence and accuracy, weighted by the bins' counts."""
-    count, confidence, accuracy = reliability(probabilities, truth, bins)
-    filled = count > 0
-    gaps = np.abs(confidence[filled] - accuracy[filled])
-    return float((gaps * count[filled]).sum() / count.sum())
+    return float(np.abs(calibration_gaps(probabilities, truth, bins).mean(axis=0)).sum())
+
+
+def calibration_gaps(probabilities: Floats, truth: Ints, bins: int = BINS) -> Floats:
+    """float64[n, bins]: confidence less correctness of each picture in the bin of its confidence, else 0."""
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    gaps = np.zeros((len(truth), bins))
+    gaps[np.arange(len(truth)), place] = confidence - hits(probabilities, truth)
+    return gaps
 
 
 def confusion(predicted: Ints, truth: Ints, classes: int) -> Ints:

@@ -115,10 +115,7 @@ def _calibration(metrics: dict[str, Any], found: dict[str, list[PairResult]], te
         stacked = np.concatenate([result.probabilities for result in found[arm]])
         lines[arm] = measures.reliability(stacked, np.tile(test.truth, len(found[arm])))
     rows = [
-        [
-            arm,
-            *(f"{np.mean([s[key] for s in row['seeds']]):.3f}" for key in ("ece", "nll")),
-        ]
+        [arm, interval(row["ece"]), "{value:.3f} ({lo:.3f} to {hi:.3f})".format(**row["nll"])]
         for arm, row in metrics["arms"].items()
     ]
     plot = figure(plots.reliability(lines), "Accuracy against confidence")

@@ -44,7 +44,7 @@ def _seed_rows(results: Sequence[PairResult], test: TestSet, classes: int) -> li
                 "seed": seed,
                 "top1": round(float(measures.hits(p, test.truth).mean()), 6),
                 "top5": five,
-                "nll": round(measures.negative_log_likelihood(p, test.truth), 6),
+                "nll": round(float(measures.log_losses(p, test.truth).mean()), 6),
                 "ece": round(measures.expected_calibration_error(p, test.truth), 6),
                 "seconds": round(result.seconds, 3),
             }
@@ -76,6 +76,7 @@ def summarise(
             **_error_of(errors, arm),
             "top1": top1[arm].as_dict(),
             "top5": five,
+            **_calibration(results, test, bootstrap),
             "seeds": _seed_rows(results, test, classes),
             "minus_majority": None if against is None else against.as_dict(),
         }
@@ -98,6 +99,16 @@ def summarise(
         "next_votes": next_votes(labellings, told.get("votes", told.get("all"))),
         "noisy_test": noisy_test(labellings.release, test.images, test.truth, predicted),
         "warnings": labellings.warnings + _warnings(labellings, contrasts, errors, test, seeds),
+    }
+
+
+def _calibration(results: Sequence[PairResult], test: TestSet, bootstrap: Bootstrap) -> dict[str, Any]:
+    """Likelihood and calibration with their intervals."""
+    losses = np.stack([measures.log_losses(r.probabilities, test.truth) for r in results])
+    gaps = np.stack([measures.calibration_gaps(r.probabilities, test.truth) for r in results])
+    return {
+        "nll": bootstrap.mean(losses).as_dict(),
+        "ece": bootstrap.calibration_error(gaps).as_dict(),
     }
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from training.bootstrap import Bootstrap, Estimate, estimate, holm, resampled_means, smallest_difference
 from training.contrasts import contrast, warnings_of
 from training.curve import fit_curve, in_words, label_error_costs
-from training.measures import expected_calibration_error, hits
+from training.measures import calibration_gaps, expected_calibration_error, hits, reliability
 
 SEEDS, IMAGES = 5, 300
 
@@ -223,6 +223,24 @@ def test_a_cost_that_cannot_be_told_is_said_so(bootstrap: Bootstrap) -> None:
     flat = {arm: exact(value) for arm, value in (("one_vote", 0.2), ("majority", 0.1), ("reference", 0.0))}
     noise = {arm: bootstrap.mean(right(0.7, seed)) for seed, arm in enumerate(flat)}
     assert "The data cannot tell whether" in in_words(label_error_costs(flat, noise, "reference"))
+
+
+def test_calibration_error_is_guos_and_its_interval_holds_the_truth(bootstrap: Bootstrap) -> None:
+    """Confident by 0.1 too much; 200 experiments."""
+    rng = np.random.default_rng(6)
+    held = 0
+    for _ in range(200):
+        chance = np.where(rng.random(IMAGES) < 0.5, 0.62, 0.81)
+        stated = np.column_stack([chance + 0.1, 0.9 - chance])
+        truth = (rng.random(IMAGES) > chance).astype(int)
+        found = bootstrap.calibration_error(np.stack([calibration_gaps(stated, truth)] * SEEDS))
+        assert found.value == pytest.approx(expected_calibration_error(stated, truth))
+        count, confidence, accuracy = reliability(stated, truth)
+        filled = count > 0
+        guo = (np.abs(confidence[filled] - accuracy[filled]) * count[filled]).sum() / count.sum()
+        assert found.value == pytest.approx(guo)
+        held += found.lo <= 0.1 <= found.hi
+    assert held / 200 >= 0.9
 
 
 def test_measures_on_hand_made_predictions() -> None:
