@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -19,7 +18,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from annotation_site.api.auth import caller
 from export import layout
-from export.archive import CHUNK, Archive
+from export.archive import CHUNK
 from export.forms import AcceptForm
 from export.models import Acceptance, Release
 from export.opened import DamagedRelease, Opened
@@ -31,6 +30,7 @@ from export.services.downloads import (
     TooManyAcceptances,
     Unavailable,
     accept_terms,
+    archive_of,
     check_available,
     count_download,
     ends,
@@ -120,7 +120,7 @@ def link(request: HttpRequest, acceptance: Acceptance, files: Opened) -> HttpRes
     """What can be downloaded under this acceptance, and how."""
     release = acceptance.release
     try:
-        size = _archive(release, files).size
+        size = archive_of(release, files).size
     except DamagedRelease as error:
         return _damaged(request, release, error)
     address = [release.dataset.name, release.version, link_of(acceptance)]
@@ -149,7 +149,7 @@ def archive(request: HttpRequest, acceptance: Acceptance, files: Opened, file: s
     if file != f"{_top(release)}.tar":
         raise Http404(_("There is no such file."))
     try:
-        held = _archive(release, files)
+        held = archive_of(release, files)
     except DamagedRelease as error:
         return _damaged(request, release, error)
     if request.method == "GET" and not _places.acquire(blocking=False):
@@ -216,10 +216,6 @@ def _belongs(release: Release, path: str) -> bool:
 
 def _top(release: Release) -> str:
     return layout.folder_name(release.dataset.name, release.version)
-
-
-def _archive(release: Release, files: Opened) -> Archive:
-    return Archive(files, _top(release), release.fingerprint, settings.DATA_DIR / "archives")
 
 
 def _damaged(request: HttpRequest, release: Release, error: DamagedRelease) -> HttpResponse:

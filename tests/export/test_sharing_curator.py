@@ -71,8 +71,12 @@ def test_the_shell_shares_and_stops(release, client, tmp_path):
     text(client, HOME, 404)
 
 
-def test_sharing_what_nobody_can_download_is_said(release):
-    shutil.rmtree(release.location)
+@pytest.mark.parametrize("lost", ["everything", "a picture"])
+def test_sharing_what_nobody_can_download_is_said(release, lost):
+    if lost == "everything":
+        shutil.rmtree(release.location)
+    else:
+        next(Path(release.location).glob("val/*/*")).unlink()
     told = StringIO()
     call_command("share_release", "birds-1.0.0", stdout=StringIO(), stderr=told)
     assert "nobody can download it" in told.getvalue()

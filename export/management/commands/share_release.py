@@ -8,7 +8,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.urls import reverse
 
-from export.services.downloads import Unavailable, check_available
+from export.opened import DamagedRelease
+from export.services.downloads import Unavailable, archive_of, check_available
 from export.services.find import UnknownRelease, find_release
 from export.services.sharing import share_release, unshare_release
 from export.terms import ASKABLE, BadTerms
@@ -66,8 +67,8 @@ class Command(AssayCommand):
         except BadTerms as error:
             raise BadInput(str(error)) from None
         try:
-            check_available(release)
-        except Unavailable as error:
+            archive_of(release, check_available(release))
+        except (Unavailable, DamagedRelease) as error:
             self.stderr.write(f"warning: everyone sees it, but nobody can download it: {error}")
         answer = {"release": str(release), "public": True, "page": address, "terms": share.terms.sha256}
         words = f"everyone can see {release} at {address}\nterms {share.terms.sha256}"
