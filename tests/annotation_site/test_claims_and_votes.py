@@ -16,7 +16,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from annotation_site.models import Assignment, Lease, Participation, Receipt, Round, Task, Vote, Worker
-from annotation_site.services.claims import MAX_HELD, Batch, claim_batch, release_expired
+from annotation_site.services.claims import (
+    MAX_HELD,
+    Batch,
+    claim_batch,
+    locked_participation,
+    promise_gold,
+    release_expired,
+)
 from annotation_site.services.refusals import (
     BadVotes,
     KeyReused,
@@ -86,6 +93,11 @@ class World:
         Assignment.objects.filter(worker=self.workers[who]).update(expires=past)
         release_expired(self.round)
 
+    def more_gold(self, who: int, count: int) -> None:
+        """A person decides to give one of them further gold; what is not given yet is replaced."""
+        part = locked_participation(self.round, self.workers[who])
+        assert promise_gold(part, self.round, count) <= count
+
     def ask_more(self, how_many: int) -> None:
         """Ask for more votes on every other task; settle one."""
         tasks = list(Task.objects.filter(round=self.round, gold=False).order_by("pk"))
@@ -116,6 +128,7 @@ actions = st.one_of(
     st.tuples(st.just("claim"), people, st.integers(1, 5)),
     st.tuples(st.just("vote"), people, label_st, st.integers(0, 5)),
     st.tuples(st.just("let_expire"), people),
+    st.tuples(st.just("more_gold"), people, st.integers(1, 4)),
     st.tuples(st.just("ask_more"), st.integers(1, 2)),
 )
 

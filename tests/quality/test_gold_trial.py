@@ -221,6 +221,13 @@ def test_without_a_number_twenty_and_only_in_the_round_that_is_named(run, round,
     assert {p.round_id: p.more_gold for p in even.participations.all()} == {round.pk: 0, other.pk: 20}
 
 
+def test_the_command_says_where_there_is_too_little_gold(run, round, even):
+    code, out, _ = run("review_worker", "pets", "even", "--more-gold", 100, "even pace")
+    there = Participation.objects.get(worker=even).more_gold
+    assert code == 0
+    assert out.startswith(f"round {round.pk} holds {there} of 100: {even.code} has met its other gold\n")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -29,7 +29,7 @@ class Command(AssayCommand):
     help = (
         "Show flagged workers with what is proposed, or one worker; suspend, restore, or void their votes. "
         "Nothing is done without a person. Proposed is, the next step where one was taken: "
-        f"{STEPS.replace('_', ' ')}."
+        f"{STEPS.replace('_', ' ')}. What comes after more gold follows from the answers to it."
     )
     example = """python manage.py review_worker clothing
         python manage.py review_worker clothing w4f2a9c1d70 --more-gold 30 "the same pace for every picture"
@@ -46,8 +46,9 @@ class Command(AssayCommand):
         what.add_argument("--void", metavar="REASON", help="void the worker's votes; tasks open again")
         what.add_argument(
             "--more-gold", nargs="+", metavar=("[N]", "REASON"),
-            help=f"mix N further gold tasks (default: {USUAL_GOLD}) into the worker's coming batches in each "
-            "open round that they work in, at most half of a batch; how they are answered is told here",
+            help=f"a reason, or a number and a reason: mix N further gold tasks (default: {USUAL_GOLD}) into "
+            "the worker's coming batches in each open round that they work in, at most half of a batch; how "
+            "they are answered is told here",
         )  # fmt: skip
         for action, words in NOTES.items():
             what.add_argument(f"--{action}", metavar="REASON", help=words)
@@ -67,7 +68,7 @@ class Command(AssayCommand):
             return self._flagged(dataset, options)
         worker = _worker(dataset, options["worker"])
         try:
-            done = _act(worker, dataset, chosen[0], options) if chosen else []
+            done, remarks = _act(worker, dataset, chosen[0], options) if chosen else ([], [])
         except workers.UnusableReview as error:
             raise BadInput(str(error)) from None
         told = [review.as_dict() for review in workers.review(worker, dataset)]
@@ -82,7 +83,7 @@ class Command(AssayCommand):
             "further_gold": trial and trial.as_dict(),
             "rounds": told,
         }
-        self.report(options, data, "\n".join(_lines(worker, done, trial, told)))
+        self.report(options, data, "\n".join(remarks + _lines(worker, done, trial, told)))
 
     def _flagged(self, dataset: Dataset, options: dict[str, Any]) -> None:
         found = workers.proposals(dataset)
@@ -99,29 +100,45 @@ def _worker(dataset: Dataset, name: str) -> Worker:
     return found
 
 
-def _act(worker: Worker, dataset: Dataset, action: str, options: dict[str, Any]) -> list[WorkerAction]:
+def _act(
+    worker: Worker, dataset: Dataset, action: str, options: dict[str, Any]
+) -> tuple[list[WorkerAction], list[str]]:
+    """What was done, and what could not be, in words."""
     reason, by = options[action], options["by"]
     if action == "suspend":
-        return [workers.suspend_worker(worker, dataset, reason, by)]
+        return [workers.suspend_worker(worker, dataset, reason, by)], []
     if action == "restore":
-        return [workers.restore_worker(worker, dataset, reason, by)]
-    round = None
-    if options["round"] is not None:
-        round = dataset.rounds.filter(pk=min(options["round"], 2**63 - 1)).first()
-        if round is None and action == "more_gold":
-            raise BadInput(f"dataset {dataset.name} has no round {options['round']}")
-    if action == "more_gold":
-        count, reason = _count_and_reason(reason)
-        return [workers.more_gold(worker, dataset, reason, by, count, round).action]
-    if action != "void":
-        return [workers.note(worker, dataset, action, reason, by)]
+        return [workers.restore_worker(worker, dataset, reason, by)], []
+    if action == "void":
+        return _void(worker, dataset, reason, options), []
+    if action != "more_gold":
+        return [workers.note(worker, dataset, action, reason, by)], []
+    count, reason = _count_and_reason(reason)
+    made = workers.more_gold(worker, dataset, reason, by, count, _round(dataset, options["round"]))
+    return [made.action], [
+        f"round {number} holds {there} of {count}: {worker.code} has met its other gold"
+        for number, there in made.per_round.items()
+        if there < count
+    ]
+
+
+def _round(dataset: Dataset, number: int | None) -> Round | None:
+    if number is None:
+        return None
+    found = dataset.rounds.filter(pk=min(number, 2**63 - 1)).first()
+    if found is None:
+        raise BadInput(f"dataset {dataset.name} has no round {number}")
+    return found
+
+
+def _void(worker: Worker, dataset: Dataset, reason: str, options: dict[str, Any]) -> list[WorkerAction]:
     rounds = Round.objects.filter(dataset=dataset, participations__worker=worker, participations__votes__gt=0)
     if options["round"] is not None:
-        rounds = rounds.filter(pk=round.pk if round else 0)
+        rounds = rounds.filter(pk=min(options["round"], 2**63 - 1))
     chosen = list(rounds.order_by("pk"))
     if not chosen:
         raise workers.UnusableReview(f"{worker.code} has no counted vote there")
-    return [workers.void_votes(worker, round, reason, by) for round in chosen]
+    return [workers.void_votes(worker, round, reason, options["by"]) for round in chosen]
 
 
 def _count_and_reason(words: list[str]) -> tuple[int, str]:
