@@ -146,6 +146,26 @@ def test_why_pictures_left_as_the_folders_tell_it(tmp_path: Path) -> None:
     assert "removed 2: no reason on record" in text
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "split", "why"),
+    [
+        ({}, {"per_class": 5}, "train", "surplus"),
+        ({"per_class": 9}, {"per_class": 5}, "train", "surplus"),
+        ({"per_class": 5}, {"per_class": 5}, "train", None),
+        ({}, {"per_class": 5}, "val", None),
+        ({}, {"min_votes": 3}, "val", "few_votes"),
+        ({}, {"min_votes": 3, "min_confidence": 1.0}, "test", None),
+    ],
+)
+def test_filters_of_the_new_release_explain_what_they_took_out(
+    tmp_path: Path, before: dict[str, Any], after: dict[str, Any], split: str, why: str | None
+) -> None:
+    old = write_release(tmp_path / "old", {sha(1): known(split, cast=["owl"]), sha(2): known()}, **before)
+    new = write_release(tmp_path / "new", {sha(2): known()}, "1.1.0", **after)
+    with diff_releases(old, new) as found:
+        assert [row["why"] for row in found.changes("removed")] == [why]
+
+
 def test_a_sealed_label_is_not_another_label(tmp_path: Path) -> None:
     old = write_release(tmp_path / "old", {sha(1): known("test"), sha(2): known()})
     new = write_release(tmp_path / "new", {sha(1): known("test", None), sha(2): known()}, "1.0.1")
