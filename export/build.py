@@ -6,122 +6,33 @@ Memory stays flat: rows and pictures flow through, a few hundred at a time.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import multiprocessing
-import os
 import shutil
-import threading
-import time
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
 from export import layout
 from export.checks import fingerprint, sha256_of
-from export.pixels import Pixels, release_picture
+from export.pictures import Originals, Wanted, Writer, write_all
 from export.sealed import answers, sealed_row
-from export.shelf import Shelf
-from export.strip import Cleaned
 from export.tables import GROUP_ROWS, TableWriter, read_rows
 from export.workplace import Workplace
-from ingest.decode import RejectedPicture
-from ingest.storage import Store
 
 BATCH = 128
-AHEAD = 16
-"""Batches handed out before the first of them is asked for."""
 MANY = 2_000
 """From so many pictures on, several processes are worth their start."""
-_Rows = list[dict[str, Any]]
 _MADE_HERE = ("path", "file_sha256", "width", "height")
 SELECTION_SCHEMA = pa.schema(
     [field for field in layout.MANIFEST_SCHEMA if field.name not in _MADE_HERE]
     + [pa.field("image_id", pa.int64()), pa.field("category_id", pa.int64())]
 )
 """The manifest's columns as far as they are known before a picture is read, and the rows they come from."""
-
-
-class UnreadablePicture(RuntimeError):
-    """An original that cannot be released: missing, damaged or no picture. One line for the user."""
-
-
-class Originals(Protocol):
-    """Gives the picture of a selection row as it is released; it can be sent to another process."""
-
-    def __call__(self, row: dict[str, Any]) -> Cleaned:
-        """Raises UnreadablePicture where there is none."""
-
-
-@dataclass(frozen=True)
-class FromStore:
-    """Pictures made from the originals in `store`; `pixels`: what becomes of their pixels."""
-
-    store: Store
-    pixels: Pixels
-
-    def __call__(self, row: dict[str, Any]) -> Cleaned:
-        """See `Originals`."""
-        try:
-            return release_picture(self.store.get(row["image"]), self.pixels)
-        except LookupError as error:
-            raise UnreadablePicture(f"an original is gone: {error}; run check_integrity") from None
-        except RejectedPicture as error:
-            raise UnreadablePicture(f"the original {row['image']} cannot be released: {error}") from None
-
-
-@dataclass(frozen=True)
-class FromRelease:
-    """Pictures as another release of the same dataset has them, byte for byte."""
-
-    shelf: Shelf
-    location: str
-
-    def __call__(self, row: dict[str, Any]) -> Cleaned:
-        """See `Originals`."""
-        found = _picture_on(self.shelf, row)
-        if found is None:
-            raise UnreadablePicture(f"{self.location} lacks the picture {row['image']}; run verify_release")
-        return found
-
-
-@dataclass(frozen=True)
-class _Writer:
-    """Writes a batch of selected pictures, here or in another process; gives their rows of the manifest."""
-
-    shelf: Shelf
-    originals: Originals
-    sealed: bool
-    resumed: bool
-
-    def __call__(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        with warnings.catch_warnings(action="ignore"):  # damaged EXIF only warns; it is left out anyway
-            return [self._write(row) for row in rows]
-
-    def _write(self, row: dict[str, Any]) -> dict[str, Any]:
-        """One picture, unless an earlier, killed run wrote it: what such a run left is whole."""
-        if self.sealed and row["split"] == "test":
-            row = sealed_row(row)
-        clean = _picture_on(self.shelf, row) if self.resumed else None
-        if clean is None:
-            clean = self.originals(row)
-            self.shelf.put(_path(row, clean.extension), clean.data)
-        made = {
-            "path": _path(row, clean.extension),
-            "file_sha256": hashlib.sha256(clean.data).hexdigest(),
-            "width": clean.width,
-            "height": clean.height,
-        }
-        return {key: value for key, value in row.items() if key not in ("image_id", "category_id")} | made
 
 
 def write_pictures(
@@ -140,73 +51,29 @@ def write_pictures(
     Raises:
         UnreadablePicture: an original is missing or cannot be decoded.
     """
-    with pq.ParquetFile(place.selection, pre_buffer=False) as selection:
+    with pq.ParquetFile(place.selection) as selection:
         many = selection.metadata.num_rows >= MANY
     rows = read_rows(place.selection)
-    batches = iter(lambda: list(islice(rows, BATCH)), [])
-    writer = _Writer(place.shelf, originals, sealed, place.resumed)
-    with (
-        TableWriter(place.spare / layout.MANIFEST, layout.MANIFEST_SCHEMA) as manifest,
-        _pool(place.shelf, many) as pool,
-    ):
-        for written in _in_order(pool, writer, batches):
-            manifest.add(written)
+    waiting: deque[list[dict[str, Any]]] = deque()
+
+    def batches() -> Iterator[list[Wanted]]:
+        while batch := list(islice(rows, BATCH)):
+            waiting.append([_shown(row, sealed) for row in batch])
+            yield [Wanted(r["image"], layout.picture_folder(r["split"], r["category"])) for r in waiting[-1]]
+
+    writer = Writer(place.shelf, originals, place.resumed)
+    with TableWriter(place.spare / layout.MANIFEST, layout.MANIFEST_SCHEMA) as manifest:
+        for written in write_all(writer, batches(), many=many):
+            told = zip(waiting.popleft(), written, strict=True)
+            manifest.add(row | picture._asdict() for row, picture in told)
             tick(len(written))
     (place.spare / layout.MANIFEST).replace(place.release / layout.MANIFEST)
 
 
-def _pool(shelf: Shelf, many: bool) -> Executor:
-    """Processes where there is much to do: decoding small pictures is mostly Python, one thread at a time."""
-    workers = os.cpu_count() or 1
-    if not many or not shelf.processes or workers == 1:
-        return ThreadPoolExecutor(shelf.threads)
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(min(16, workers), context, initializer=_die_with, initargs=(os.getpid(),))
-
-
-def _die_with(parent: int) -> None:
-    """A process whose parent was killed would wait for work for ever: it leaves within a second."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _in_order(pool: Executor, work: Callable[[_Rows], _Rows], batches: Iterator[_Rows]) -> Iterator[_Rows]:
-    """`map` that takes only a few batches more than it has given back, so that memory stays flat."""
-    waiting: deque[Future[_Rows]] = deque()
-    try:
-        for batch in batches:
-            waiting.append(pool.submit(work, batch))
-            if len(waiting) > AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
-
-
-def _path(row: dict[str, Any], extension: str) -> str:
-    folder = row["category"] or layout.UNLABELLED
-    return layout.picture_path(row["split"], folder, row["image"], extension)
-
-
-def _picture_on(shelf: Shelf, row: dict[str, Any]) -> Cleaned | None:
-    """The picture of this row where it is kept; None where there is none that opens."""
-    for extension in layout.EXTENSIONS:
-        data = shelf.get(_path(row, extension))
-        if data is None:
-            continue
-        try:
-            with Image.open(io.BytesIO(data)) as image:
-                return Cleaned(data, extension, *image.size)
-        except OSError:
-            continue
-    return None
+def _shown(row: dict[str, Any], sealed: bool) -> dict[str, Any]:
+    """A row of the selection as far as the manifest shows it."""
+    shown = {key: value for key, value in row.items() if key not in ("image_id", "category_id")}
+    return sealed_row(shown) if sealed and row["split"] == "test" else shown
 
 
 def write_answers(place: Workplace) -> dict[str, Any]:

@@ -11,6 +11,8 @@ import re
 
 import pyarrow as pa
 
+from export.strip import KINDS
+
 CODE_VERSION = "0.1.0"
 """The package's version (pyproject.toml says the same; a test keeps it so)."""
 
@@ -36,7 +38,7 @@ FIGURES = (SAMPLES, CLASSES, CONFUSION)
 TABLES = (MANIFEST, VOTES, POSTERIORS)
 FILES = (*TABLES, CATEGORIES, RELEASE, CROISSANT, CARD, SUMS)
 
-EXTENSIONS = ("jpg", "png", "webp")
+EXTENSIONS = KINDS
 """What a released picture can be; every other format is re-encoded as PNG (`export.strip`)."""
 
 _TEXT, _FLOAT, _INT, _FLAG = pa.string(), pa.float64(), pa.int32(), pa.bool_()
@@ -97,12 +99,12 @@ def folder_name(name: str, version: str) -> str:
     return f"{name}-{version}"
 
 
-def picture_path(split: str, category: str, image: str, extension: str) -> str:
-    """Where a picture stands in the folder; ImageFolder reads category from it, people the original.
+def picture_folder(split: str, category: str | None) -> str:
+    """Where in the release a picture stands, with `/` at the end; ImageFolder reads its category from it.
 
-    A sealed release's test pictures stand under `UNLABELLED` in place of a category.
+    Without a category, as in a sealed release's test split, `UNLABELLED` stands in its place.
     """
-    return f"{split}/{category}/{image}.{extension}"
+    return f"{split}/{category or UNLABELLED}/"
 
 
 def pseudonym_key(secret: str, name: str, version: str) -> bytes:

@@ -37,7 +37,9 @@ _PNG_KEPT |= {b"bKGD", b"pHYs", b"hIST", b"sPLT", b"mDCV", b"cLLI"}
 _WEBP_KEPT = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP"}
 _EXIF_FLAG, _XMP_FLAG, _ANIMATION_FLAG = 0x08, 0x04, 0x02
 _PILLOW = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
-_KINDS = {form: kind for kind, form in _PILLOW.items()}
+_KIND_OF = {form: kind for kind, form in _PILLOW.items()}
+KINDS = tuple(_PILLOW)
+"""What a released picture can be, by the ending of its name."""
 
 
 class _Tangled(ValueError):
@@ -145,7 +147,7 @@ def encoded(image: Image.Image, form: str, icc_profile: bytes | None = None, **o
         image.info.pop(key, None)
     out = io.BytesIO()
     image.save(out, form, icc_profile=icc_profile or None, exif=b"", **options)
-    return _STRIPPERS[_KINDS[form]](out.getvalue())
+    return _STRIPPERS[_KIND_OF[form]](out.getvalue())
 
 
 # --- JPEG -----------------------------------------------------------------------------------------

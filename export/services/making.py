@@ -27,9 +27,10 @@ from django.db import transaction
 from export import layout, leakage
 from export.bucket import BadAddress, BucketError, BucketFolder
 from export.bucket_place import BucketPlace
-from export.build import Originals, UnreadablePicture, write_pictures
+from export.build import write_pictures
 from export.checks import fingerprint
 from export.models import Release, ReleaseImage
+from export.pictures import Originals, UnreadablePicture
 from export.services.describe import describe
 from export.services.plan import Plan, ReleaseRefused
 from export.soundness import listed

@@ -8,8 +8,8 @@ from pathlib import Path
 from django.conf import settings
 
 from export import layout
-from export.build import FromStore
 from export.models import GivenSplit, ReleaseImage
+from export.pictures import FromStore
 from export.services.choose import choose, passes
 from export.services.making import Published, Recipe, ReleaseFailed, check_classes, make_release
 from export.services.plan import Plan, ReleaseRefused, Wishes, plan_release

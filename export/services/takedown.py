@@ -18,9 +18,10 @@ from urllib.parse import urlsplit
 from export import layout
 from export.bucket import SCHEME, BucketError, BucketFolder
 from export.bucket_place import BucketShelf
-from export.build import SELECTION_SCHEMA, FromRelease
+from export.build import SELECTION_SCHEMA
 from export.checks import fingerprint, sha256_of
 from export.models import Release, ReleaseImage, Withdrawal
+from export.pictures import FromRelease
 from export.selection import Filters
 from export.services.find import UnknownRelease, release_folder
 from export.services.making import Published, Recipe, ReleaseFailed, check_classes, make_release
