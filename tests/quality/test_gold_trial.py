@@ -262,7 +262,7 @@ def text_of(answer) -> str:
 
 def test_the_page_gives_more_gold_and_tells_how_it_was_answered(curator, round, even):
     page, act = (reverse(name, args=["pets", even.code]) for name in ("worker", "worker_act"))
-    assert "further gold answered" not in text_of(curator.get(page))
+    assert "Further gold: " not in text_of(curator.get(page))
     sent = {
         "action": "more_gold",
         "reason": "even pace",
@@ -271,7 +271,7 @@ def test_the_page_gives_more_gold_and_tells_how_it_was_answered(curator, round, 
     }
     text = text_of(curator.post(act, sent, follow=True))
     assert f"14 further gold tasks come to {even.code}, mixed into the next batches." in text
-    assert "0 of 14 given so far. No gold was answered since that decision. 14 are still to come." in text
+    assert "Further gold: 0 of 14 given so far. No gold was answered since that decision. 14 are still to come." in text
     assert "Proposed: wait for their answers to the further gold." in text
     vote_all(round, even, never_right, 10)
     curator.post(act, sent)  # the browser's retry
