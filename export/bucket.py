@@ -15,9 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
-from boto3.s3.transfer import TransferConfig
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 SCHEME = "s3://"
@@ -38,6 +35,10 @@ class BadAddress(ValueError):
 def client() -> Any:
     """The process's one client; it may be used by several threads."""
     if not _clients:
+        import boto3  # a third of a second, and most releases go to folders
+        from botocore.config import Config
+
+        session = boto3.session.Session()
         config = Config(
             signature_version="s3v4",
             max_pool_connections=THREADS,
@@ -46,12 +47,9 @@ def client() -> Any:
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
-        _clients.append(boto3.session.Session().client("s3", region_name=_region(), config=config))
+        region = session.region_name or "us-east-1"
+        _clients.append(session.client("s3", region_name=region, config=config))
     return _clients[0]
-
-
-def _region() -> str:
-    return boto3.session.Session().region_name or "us-east-1"
 
 
 def forget_client() -> None:
@@ -122,6 +120,8 @@ class BucketFolder:
         Raises:
             BucketError: it was refused.
         """
+        from boto3.s3.transfer import TransferConfig
+
         with _told(self, path):
             client().upload_file(
                 str(file),
@@ -208,8 +208,10 @@ def _code(error: ClientError) -> str:
 @contextmanager
 def _told(folder: BucketFolder, path: str) -> Iterator[None]:
     """Everything that boto3 raises as one line."""
+    from boto3.exceptions import Boto3Error
+
     try:
         yield
-    except (ClientError, BotoCoreError, boto3.exceptions.Boto3Error) as error:
+    except (ClientError, BotoCoreError, Boto3Error) as error:
         words = " ".join(str(error).split())[:300]
         raise BucketError(f"{folder}{f'/{path}' if path else ''}: {words}") from None
