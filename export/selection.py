@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from export.layout import NONE, SPLITS
+from quality.opinion import Finding, leading
 
 LEFT_OUT: dict[str, str] = {
     "not_grouped": "no duplicate group yet: run dedup",
@@ -92,17 +93,6 @@ def given_split(members: Iterable[Member]) -> str | None:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One consensus row of a duplicate group. `proposed` is the category asked about in a verify round."""
-
-    round: int
-    label: str
-    confidence: float
-    posterior: dict[str, float] = field(default_factory=dict)
-    proposed: str | None = None
-
-
-@dataclass(frozen=True)
 class Opinion:
     """What the crowd says of a picture: `label` is a category id or `__none__`, None where it says nothing.
 
@@ -117,22 +107,14 @@ class Opinion:
 
 
 def opinion_of(findings: Iterable[Finding]) -> Opinion:
-    """What the consensus rows of one duplicate group say together; the same rule as `consensus_by_image`.
-
-    The newest round that says something wins. A classify round says its consensus; a verify round's `yes`
-    says the proposed category (the surest, if several), and its `no` takes it away from older rounds.
-    """
-    refuted: set[str] = set()
-    for row in sorted(findings, key=lambda r: (-r.round, -r.confidence, r.proposed or r.label)):
-        if row.proposed is None:
-            if row.label in refuted:
-                return Opinion()
-            return Opinion(row.label, row.confidence, row.posterior or {row.label: row.confidence})
-        if row.label == "yes" and row.proposed not in refuted:
-            return Opinion(row.proposed, row.confidence, {row.proposed: row.confidence}, verified=True)
-        if row.label == "no":
-            refuted.add(row.proposed)
-    return Opinion()
+    """What the consensus rows of one duplicate group say together (`quality.opinion`)."""
+    told = leading(findings)
+    if told is None:
+        return Opinion()
+    label, row = told
+    if row.proposed is not None:
+        return Opinion(label, row.confidence, {label: row.confidence}, verified=True)
+    return Opinion(label, row.confidence, row.posterior or {label: row.confidence})
 
 
 @dataclass(frozen=True)

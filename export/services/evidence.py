@@ -17,9 +17,10 @@ from django.db.models import Q
 from annotation_site.models import Round, Task, Vote
 from export.layout import SPLITS
 from export.models import GivenSplit, ReleaseImage, Withdrawal
-from export.selection import Finding, Member
+from export.selection import Member
 from ingest.models import Candidate, Dataset, Image
 from quality.models import Consensus, Gold
+from quality.opinion import Finding
 
 CHUNK = 400
 """Images looked at together; a query names at most a few times as many ids."""
@@ -166,8 +167,11 @@ def _findings(group_of: dict[int, int], rounds: frozenset[int]) -> dict[int, lis
         rows = rows.filter(task__round_id__in=rounds)
     found: dict[int, list[Finding]] = defaultdict(list)
     columns = ("task__image_id", "task__round_id", "label", "confidence", "posterior", "task__category__key")
-    for image_id, *rest in rows.order_by("id").values_list(*columns):
-        found[group_of[image_id]].append(Finding(*rest))
+    for row in rows.order_by("id").values_list(*columns, "task__state"):
+        image_id, round_id, label, confidence, posterior, proposed, state = row
+        finished = state != Task.State.OPEN
+        said = Finding(round_id, label, confidence, posterior, proposed, finished)
+        found[group_of[image_id]].append(said)
     return found
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from django.db.models.functions import Coalesce
 
-from annotation_site.models import NO, YES, Round, Task
+from annotation_site.models import Round, Task
 from annotation_site.services.locking import short_write
 from annotation_site.services.rounds import reopen_tasks, request_votes, settle_tasks
 from annotation_site.services.tables import votes_table
@@ -19,6 +19,7 @@ from ingest.models import Dataset
 from quality.aggregation import BadVotes, aggregate
 from quality.agreement import accuracy_interval
 from quality.models import Consensus, QCPass, WorkerSkill
+from quality.opinion import Finding, leading
 from quality.services.adjudication import decisions, with_decisions
 from quality.services.forecast import forecast_of, priced, vote_price
 from quality.services.known import settled_references
@@ -237,36 +238,22 @@ def estimated_accuracy(round: Round) -> dict[str, Any] | None:
 def consensus_by_image(dataset: Dataset) -> Iterator[ImageConsensus]:
     """One row for each labelled picture, by the id of its group's representative, in order of that id.
 
-    The newest round that says something wins. A classify round says its consensus; a verify round's `yes`
-    says the proposed category (the surest, if several), and its `no` takes that category away from older
-    rounds. After a `yes`, `posterior` holds the proposed category alone; the rest of the probability belongs
-    to no label. Withdrawn tasks say nothing.
+    `quality.opinion` says which round's word counts. After a `yes`, `posterior` holds the proposed category
+    alone; the rest of the probability belongs to no label. Withdrawn tasks say nothing.
     """
     rows = (
         Consensus.objects.filter(task__round__dataset=dataset)
         .exclude(task__state=Task.State.WITHDRAWN)
         .annotate(stands=Coalesce("task__image__group__representative_id", "task__image_id"))
-        .order_by("stands", "-task__round_id", "-confidence", "task_id")
+        .order_by("stands", "task_id")
         .values_list(
-            "stands", "task__round_id", "task__category__key", "label", "confidence", "votes", "posterior"
+            "stands", "task__round_id", "label", "confidence", "posterior", "task__category__key",
+            "task__state", "votes",
         )
-    )
+    )  # fmt: skip
     for image_id, said in groupby(rows.iterator(CHUNK), key=lambda row: row[0]):
-        answer = _newest(image_id, (row[1:] for row in said))
-        if answer is not None:
-            yield answer
-
-
-def _newest(image_id: int, said: Iterable[tuple]) -> ImageConsensus | None:
-    """What the rows of one picture say together, the newest round first."""
-    refuted: set[str] = set()
-    for round_id, proposed, label, confidence, votes, posterior in said:
-        if proposed is None:
-            if label in refuted:
-                return None
-            return ImageConsensus(image_id, label, confidence, votes, posterior, round_id)
-        if label == YES and proposed not in refuted:
-            return ImageConsensus(image_id, proposed, confidence, votes, {proposed: confidence}, round_id)
-        if label == NO:
-            refuted.add(proposed)
-    return None
+        told = leading(Finding(*row[1:6], row[6] != Task.State.OPEN, row[7]) for row in said)
+        if told is not None:
+            label, row = told
+            posterior = row.posterior if row.proposed is None else {label: row.confidence}
+            yield ImageConsensus(image_id, label, row.confidence, row.votes, posterior, row.round)

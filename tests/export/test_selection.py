@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from export.selection import (
     Decision,
     Filters,
-    Finding,
     Member,
     Opinion,
     decide,
@@ -21,6 +20,7 @@ from export.selection import (
 )
 from export.split_file import moved_draw
 from ingest.splits import SPLITS, Shares, split_of
+from quality.opinion import Finding
 
 SHARES = Shares.parse("50/25/25")
 draws = st.floats(0, 1, exclude_max=True, allow_nan=False)
