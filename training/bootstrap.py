@@ -81,10 +81,10 @@ class Bootstrap:
         return estimate(float(value), draws)
 
     def accuracy(self, table: Floats) -> Estimate:
-        """The mean of a table of 0 and 1; Wilson's interval where all are right, or all wrong."""
+        """The mean of a table of 0 and 1, within 0 and 1; Wilson's interval where all are right, or wrong."""
         found = self.mean(table)
         if found.value not in (0.0, 1.0):
-            return found
+            return Estimate(found.value, max(found.lo, 0.0), min(found.hi, 1.0), found.draws)
         lo, hi = wilson(found.value, float(table.shape[1]))
         return Estimate(found.value, lo, hi, found.draws)
 
@@ -98,7 +98,9 @@ class Bootstrap:
             gaps: float[seeds, images, bins], confidence less correctness in the prediction's bin, else 0.
         """
         value = float(np.abs(gaps.mean(axis=1)).sum(axis=1).mean())
-        draws = np.mean([np.abs(self._means(seed)).sum(axis=1) for seed in gaps], axis=0)
+        seeds, images, bins = gaps.shape
+        means = self._means(gaps.transpose(1, 0, 2).reshape(images, seeds * bins))
+        draws = np.abs(means).sum(axis=1) / seeds
         return estimate(value, np.maximum(draws - draws.mean() + value, 0.0))
 
     def _means(self, values: Floats) -> Floats:

@@ -145,6 +145,7 @@ def run_pairs(
     training mostly wait for each other, ten times longer where other programs hold the cores.
     """
     pairs = [(arm, seed) for seed in range(settings.seeds) for arm in labellings.arms]
+    folder.plan(len(pairs))
     side_by_side = settings.model == networks.FROZEN and bench.device.type == "cpu"
 
     def one(pair: tuple[str, int]) -> PairResult:

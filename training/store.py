@@ -2,8 +2,9 @@
 was.
 
 `results/ARM-SEED.npz` holds what a pair found, `checkpoints/ARM-SEED.pt` its last weights, `out-of-fold.npz`
-what nets say of train pictures that they were not taught, `run.json` what the run computes. Results of other
-settings, another release or another number of threads are never mixed in.
+what nets say of train pictures that they were not taught, `run.json` what the run computes, `planned` how
+many pairs it consists of. Results of other settings, another release or another number of threads are never
+mixed in.
 """
 
 from __future__ import annotations
@@ -93,6 +94,10 @@ class RunFolder:
                 f"{self.path} holds a run with another {', '.join(differing)}; "
                 "choose another folder, or --restart to replace it"
             )
+
+    def plan(self, pairs: int) -> None:
+        """Note for those who watch how many pairs the run has: the release decides which arms it can give."""
+        write_atomically(self.path / "planned", str(pairs).encode())
 
     def load(self, arm: str, seed: int) -> PairResult | None:
         """A finished pair's result, or None."""

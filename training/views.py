@@ -16,7 +16,7 @@ from ingest.models import Dataset
 from quality.charts import Part, interval, progress
 from training.models import TrainingRun
 from training.presets import PRESETS
-from training.services.runs import pairs_done
+from training.services.runs import pairs_done, pairs_planned
 
 LISTED = 100
 
@@ -46,6 +46,7 @@ def run_detail(request: HttpRequest, dataset: Dataset, pk: int) -> HttpResponse:
         "arms": arms,
         "consensus": consensus,
         "metrics": run.metrics or {},
+        "answers": _answers(run),
         "warnings": (run.metrics or {}).get("warnings", []),
         "progress_chart": progress(parts, title=_("Trainings")),
         "report": (Path(run.folder) / "report.html").is_file() if run.folder else False,
@@ -84,8 +85,16 @@ def _arms(run: TrainingRun) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (-row["top1"]["value"], row["name"]))
 
 
+def _answers(run: TrainingRun) -> list[str]:
+    """What label error costs and what the next votes would buy, in the trainer's words."""
+    sections = ((run.metrics or {}).get(key) for key in ("label_error_cost", "next_votes"))
+    return [section["words"] for section in sections if section]
+
+
 def _planned(run: TrainingRun) -> int:
-    """Trainings that the run consists of; the preset's where nothing else was asked for."""
+    """Trainings that the run consists of; before the trainer noted it, those asked for or the preset's."""
+    if noted := pairs_planned(run):
+        return noted
     preset = PRESETS.get(run.preset or "quick", PRESETS["quick"])
     arms = [arm for arm in run.arms.split(",") if arm.strip()] or preset.arms
     if run.metrics:

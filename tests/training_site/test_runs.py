@@ -20,7 +20,7 @@ from export.models import Release
 from training.jobs import retrain
 from training.models import TrainingRun
 from training.services import runs
-from training.services.runs import NoReleaseFolder, RunBusy, pairs_done, perform_run, start_run
+from training.services.runs import NoReleaseFolder, RunBusy, pairs_done, pairs_planned, perform_run, start_run
 
 pytestmark = pytest.mark.django_db
 
@@ -62,8 +62,9 @@ def test_the_real_trainer_through_the_command(release: Release, client: Client) 
     assert Path(said["report"]).is_file()
     assert set(run.metrics["arms"]) == {"majority", "consensus"}
     assert "seeds" not in run.metrics["arms"]["majority"]
-    assert pairs_done(run) == 2
+    assert pairs_done(run) == pairs_planned(run) == 2
     client.force_login(User.objects.create(username="root", is_superuser=True))
+    assert "cannot be told" in client.get(f"/d/birds/runs/{run.pk}").content.decode()
     report = client.get(f"/d/birds/runs/{run.pk}/report")
     assert report["Content-Security-Policy"].startswith("default-src 'none'")
     assert b"<html" in report.content

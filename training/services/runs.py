@@ -40,6 +40,8 @@ SUMMARY = (
     "test_images",
     "primary",
     "smallest_difference",
+    "label_error_cost",
+    "next_votes",
     "warnings",
     "seconds",
 )
@@ -173,6 +175,14 @@ def summary_of(folder: Path) -> dict[str, Any]:
 def pairs_done(run: TrainingRun) -> int:
     """How many (arm, seed) pairs the run has finished."""
     return sum(1 for _ in (Path(run.folder) / "results").glob("*.npz")) if run.folder else 0
+
+
+def pairs_planned(run: TrainingRun) -> int | None:
+    """How many pairs the run consists of, as its trainer noted; None before it has."""
+    try:
+        return int((Path(run.folder) / "planned").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def _options(run: TrainingRun) -> list[str]:
