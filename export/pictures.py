@@ -28,8 +28,8 @@ from ingest.storage import Store
 
 AHEAD = 16
 """Batches handed out before the first of them is asked for."""
-MOST = 16
-"""Processes at most."""
+MOST = 4
+"""Processes at most, about 40 MB each: an export keeps below half a gigabyte."""
 
 
 class UnreadablePicture(RuntimeError):

@@ -36,6 +36,7 @@ from export.services.evidence import (
     evidence_of,
     image_chunks,
     provenance_of,
+    what_is_held,
 )
 from export.services.plan import Plan
 from export.tables import TableWriter
@@ -133,6 +134,7 @@ class _Chooser:
             settled_references(plan.dataset),
             plan.filters.rounds,
             plan.given,
+            what_is_held(plan.dataset),
         )
         self.category_ids = dict(plan.dataset.categories.values_list("key", "id"))
         key = plan.dataset.split_key

@@ -7,11 +7,12 @@ the same memory.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
+from django.db import models
 from django.db.models import Q
 
 from annotation_site.models import Round, Task, Vote
@@ -76,7 +77,8 @@ class Question:
 
     `earlier`, `siblings`: ids of the releases before the one being made, and of those in its major version.
     `settled`: settled references, label by image id. `rounds`: whose votes decide; empty: all of them.
-    `given`: splits of a split file that is not in the database yet, by image id.
+    `given`: splits of a split file that is not in the database yet, by image id. `held`: what there is any of
+    in this dataset; what there is none of is not asked for.
     """
 
     earlier: list[int]
@@ -84,6 +86,16 @@ class Question:
     settled: dict[int, str]
     rounds: frozenset[int] = frozenset()
     given: dict[int, str] = field(default_factory=dict)
+    held: frozenset[type[models.Model]] = frozenset({Gold, GivenSplit, Withdrawal})
+
+
+def what_is_held(dataset: Dataset) -> frozenset[type[models.Model]]:
+    """Which rare rows a dataset has at all: known answers, splits that came with it, withdrawn images."""
+    return frozenset(
+        kind
+        for kind in (Gold, GivenSplit, Withdrawal)
+        if kind.objects.filter(image__dataset=dataset).exists()
+    )
 
 
 def image_chunks(dataset: Dataset) -> Iterator[list[ImageRow]]:
@@ -110,26 +122,32 @@ def evidence_of(groups: set[int], question: Question) -> Evidence:
     for image_id, sha256, group_id in images.values_list("id", "sha256", "group_id"):
         group_of[image_id], shas[image_id] = group_id, sha256
     splits, kept, bound = _history(list(group_of), question)
-    rows = GivenSplit.objects.filter(image_id__in=group_of).values_list("image_id", "split")
+    rows = _of(GivenSplit, group_of, question, "image_id", "split")
     given = {image_id: SPLITS[split] for image_id, split in rows} | {
         image_id: question.given[image_id] for image_id in group_of if image_id in question.given
     }
-    gone = set(Withdrawal.objects.filter(image_id__in=group_of).values_list("image_id", flat=True))
+    gone = {image_id for (image_id,) in _of(Withdrawal, group_of, question, "image_id")}
     members: dict[int, list[Member]] = defaultdict(list)
     for image_id, group_id in group_of.items():
         earlier = frozenset(splits.get(image_id, ()))
         member = Member(image_id, shas[image_id], earlier, given.get(image_id), image_id in gone)
         members[group_id].append(member)
-    gold = Gold.objects.filter(image_id__in=group_of).values_list("image_id", flat=True)
     return Evidence(
         members,
         _findings(group_of, question.rounds),
         _ballots(group_of, question.rounds),
         _references(group_of, question.settled),
-        {group_of[image_id] for image_id in gold},
+        {group_of[image_id] for (image_id,) in _of(Gold, group_of, question, "image_id")},
         kept,
         bound,
     )
+
+
+def _of(
+    kind: type[Gold | GivenSplit | Withdrawal], images: Iterable[int], question: Question, *columns: str
+) -> Iterable[tuple]:
+    """Columns of the rows about some images."""
+    return kind.objects.filter(image_id__in=images).values_list(*columns) if kind in question.held else ()
 
 
 def _history(
