@@ -110,6 +110,8 @@ def write_table(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
 
 def _read_csv(path: str | os.PathLike[str]) -> pd.DataFrame:
     frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes the first cells for names of rows
+        raise BadTable(f"{path}: its rows have more cells than its header has columns")
     frame.columns = [str(column).strip() for column in frame.columns]
     return frame.astype(object)
 
