@@ -83,7 +83,7 @@ def test_small_batches_get_it_too_each_task_once_and_anywhere(size: int) -> None
         places.update(place for place, gold in enumerate(batch) if gold)
     met = list(Vote.objects.filter(worker=me, task__gold=True).values_list("task", flat=True))
     assert len(met) == len(set(met)) == 15
-    assert len(places) == size
+    assert len(places) > 1 or size == 1
 
 
 @database

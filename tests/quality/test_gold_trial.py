@@ -100,10 +100,6 @@ def flag(worker, round):
     WorkerSkill.objects.update_or_create(round=round, worker=worker, defaults={**numbers, **told})
 
 
-def nothing_but_eels(*_) -> str:
-    return "eel"
-
-
 def never_right(image, _proposed) -> str:
     return CATEGORIES[(CATEGORIES.index(truth_of(image)) + 1) % 3]
 
@@ -112,7 +108,7 @@ def proposed(round):
     return [p.action for p in proposals(round.dataset)]
 
 
-@pytest.mark.parametrize(("say", "then"), [(always_right, Action.LEAVE), (nothing_but_eels, Action.SUSPEND)])
+@pytest.mark.parametrize(("say", "then"), [(always_right, Action.LEAVE), (never_right, Action.SUSPEND)])
 def test_more_gold_is_given_told_and_judged(round, even, say, then):
     assert proposed(round) == [Action.MORE_GOLD]
     made = more_gold(even, round.dataset, "even pace", "carl", 16)
@@ -148,7 +144,7 @@ def test_the_same_decision_twice_is_made_once(round, even):
 
 def test_what_cannot_be_given_is_said_and_not_kept(round, even):
     dataset = round.dataset
-    assert more_gold(even, dataset, "x", count=200).per_round[round.pk] < 40
+    assert more_gold(even, dataset, "x", count=200).per_round[round.pk] <= 40
     for count in (0, -1, 201):
         with pytest.raises(UnusableReview, match="1 to 200"):
             more_gold(even, dataset, "x", count=count)
@@ -172,7 +168,7 @@ def test_gold_of_closed_rounds_does_not_come_and_retired_gold_says_nothing(round
     more_gold(even, round.dataset, "x", count=10)
     vote_all(round, even, always_right, 10)
     told = trial_of(even, round.dataset)
-    assert told.given >= 4
+    assert told.given >= 1
     retire_gold(round.dataset, [f"{n}.jpg" for n in range(40)])
     assert trial_of(even, round.dataset).answered == 0
     close_round(round)
@@ -271,7 +267,10 @@ def test_the_page_gives_more_gold_and_tells_how_it_was_answered(curator, round, 
     }
     text = text_of(curator.post(act, sent, follow=True))
     assert f"14 further gold tasks come to {even.code}, mixed into the next batches." in text
-    assert "Further gold: 0 of 14 given so far. No gold was answered since that decision. 14 are still to come." in text
+    assert (
+        "Further gold: 0 of 14 given so far. No gold was answered since that decision. 14 are still to come."
+        in text
+    )
     assert "Proposed: wait for their answers to the further gold." in text
     vote_all(round, even, never_right, 10)
     curator.post(act, sent)  # the browser's retry
