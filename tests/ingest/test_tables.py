@@ -54,7 +54,7 @@ def test_other_spellings_are_renamed_only_where_the_column_is_missing(tmp_path):
         ("t.csv.gz", b"\x1f\x8b\x08\x00", "not a readable table"),
         ("t.parquet", b"PAR1 no", "not a readable table"),
         ("t.txt", b"task\n", "ends in"),
-        ("long.csv", "task,label\na,b,c\n", "more cells than its header"),
+        ("t.csv", b"task,label\na,b,c\n", "more cells than its header"),
     ],
 )
 def test_a_bad_table_is_one_clear_line(tmp_path, name, content, message):
