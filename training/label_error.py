@@ -13,6 +13,7 @@ from training.arms import NOISE_SYM, Labellings
 from training.bootstrap import REPLICATES, Estimate, estimate, resampled_means
 
 NEARLY_ALL = 0.9
+ESTIMATED = "an estimate, because no train picture has a reference"
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def _estimated(labellings: Labellings, seeds: int) -> LabelErrors:
             slope = 1 - flipped - flipped / others
             value, lo, hi = (flipped + slope * e for e in (consensus.value, consensus.lo, consensus.hi))
             found[arm] = Estimate(value, lo, hi, flipped + slope * spread)
-    return LabelErrors(found, f"estimated, no train picture has a reference: {told['basis']}", False, n)
+    return LabelErrors(found, f"{ESTIMATED}: {told['basis']}", False, n)
 
 
 def _usable(told: dict[str, Any] | None) -> bool:

@@ -90,29 +90,33 @@ def default_arms(
         first += [f"majority_k{more}"] if train.fewest() < more else []
         at = ARMS.index("majority_kN")
         wanted = [*ARMS[:at], *first, *ARMS[at + 1 :]]
-    arms, warnings = [], []
+    arms: list[str] = []
+    left_out: dict[str, list[str]] = {}
     for arm in wanted:
+        reason = _lacking(train, arm)
         try:
-            reason = _lacking(train, arm)
-            _refuse(train, arm, np.arange(len(train.images)))
+            if reason is None:
+                _refuse(train, arm, np.arange(len(train.images)))
         except ArmError as error:
             reason = str(error).removeprefix(f"{arm}: ")
         if reason is None:
             arms.append(arm)
         else:
-            warnings.append(f"{arm} left out: {reason}")
-    return arms, warnings
+            left_out.setdefault(reason, []).append(arm)
+    return arms, [f"{', '.join(names)} left out: {reason}" for reason, names in left_out.items()]
 
 
 def _lacking(train: _Train, arm: str) -> str | None:
     """Why an arm that was not asked for by name would take too many pictures from all arms, or None."""
     voted = float((train.ballots.given > 0).mean())
     judged = float((train.reference >= 0).mean())
-    named = "; name it in --arms to have it on those alone"
+    named = "; named in --arms, all arms train on those alone"
     if (arm in NEED_VOTES or FIRST_VOTES.fullmatch(arm)) and voted < 1 - MOST_LACKING:
-        return f"only {voted:.0%} of the train pictures have a usable vote{named}"
+        share = f"only {voted:.0%} of the train pictures have" if voted else "no train picture has"
+        return f"{share} a usable vote{named * (voted > 0)}"
     if arm == "reference" and judged < 1 - MOST_LACKING:
-        return f"only {judged:.0%} of the train pictures have a reference{named}"
+        share = f"only {judged:.0%} of the train pictures have" if judged else "no train picture has"
+        return f"{share} a reference{named * (judged > 0)}"
     soft = set(train.release.posteriors["image"]).issuperset(train.images)
     if arm == "soft_posterior" and not soft:
         return f"the release has no posteriors for some train pictures{named}"

@@ -63,7 +63,7 @@ def test_without_references_the_release_speaks_for_the_consensus(release_folder:
     arms = ("majority", "consensus", "noise_sym_10", "noise_sym_40", "noise_crowd_10")
     labellings = prepare(dataclasses.replace(release, label_accuracy=told), arms)
     found = label_errors(labellings, 5)
-    assert "estimated, no train picture has a reference: the test split" in found.basis
+    assert "an estimate, because no train picture has a reference: the test split" in found.basis
     assert set(found.by_arm) == {"consensus", "noise_sym_10", "noise_sym_40"}
     consensus = found.by_arm["consensus"]
     assert (consensus.value, consensus.lo, consensus.hi) == pytest.approx((0.1, 0.08, 0.12))
