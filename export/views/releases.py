@@ -77,6 +77,7 @@ def _detail(request: HttpRequest, release: Release, form: ShareForm | None = Non
         "card": release_card(release),
         "classes": _class_rows(release, dict(categories.values_list("key", "name"))),
         "left_out": _left_out(release),
+        "asked_for": _asked_for(release),
         "samples": sample(release, SAMPLES),
         "folder": layout.folder_name(dataset.name, release.version),
         "children": list(release.children.all()[:10]),
@@ -121,7 +122,9 @@ def _left_out(release: Release) -> list[tuple[int, str]]:
     words = {
         "not_grouped": _("in no duplicate group yet"),
         "duplicate": _("copies of a picture that is released or was looked at"),
+        "taken_down": _("taken down, or a copy of a picture that was"),
         "held_back": _("stood in another split before, and nothing moves"),
+        "given_elsewhere": _("a copy of theirs is in a more protected split by the split file"),
         "test_closed": _("new for test; test grows only in a new major version"),
         "no_reference": _("drawn for test, without a settled reference"),
         "reference_none": _("none of the categories, experts say"),
@@ -130,8 +133,40 @@ def _left_out(release: Release) -> list[tuple[int, str]]:
         "few_votes": _("with fewer votes than asked for"),
         "unsure": _("less sure than asked for"),
         "no_source": _("without a source on record"),
+        "other_category": _("of another category than those asked for"),
+        "other_source": _("from another source than those asked for"),
+        "other_licence": _("under another licence than those asked for"),
+        "surplus": _("above the number of training pictures asked for"),
     }
     return [(n, words.get(reason, reason)) for reason, n in release.counts.get("left_out", {}).items()]
+
+
+def _asked_for(release: Release) -> list[tuple[str, str]]:
+    """What the release was made with, in words; options that were left out are not listed."""
+    words = {
+        "splits": _("Shares (train/val/test)"),
+        "split_file": _("Splits by a file (its digest)"),
+        "categories": _("Categories"),
+        "licences": _("Licences"),
+        "sources": _("Sources"),
+        "rounds": _("Rounds"),
+        "min_confidence": _("Least confidence"),
+        "min_votes": _("Least votes"),
+        "per_class": _("Most training pictures of a class"),
+        "longest_side": _("Longest side in pixels"),
+        "quality": _("Quality of pictures made smaller"),
+        "sealed": _("Labels of test kept back"),
+        "taken_down": _("Taken down"),
+        "takedown_reason": _("Because"),
+    }
+    given = release.parameters
+    return [(word, _said(given[name])) for name, word in words.items() if name in given]
+
+
+def _said(value: Any) -> str:
+    if value is True:
+        return _("yes")
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _sharing(request: HttpRequest, release: Release, form: ShareForm | None = None) -> dict[str, Any]:

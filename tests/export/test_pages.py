@@ -13,6 +13,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from export.models import Release, ReleaseImage, Withdrawal
+from export.selection import LEFT_OUT
+from export.services.plan import Wishes
 from export.services.publish import publish_release
 from export.services.sharing import share_release, unshare_release
 from export.views import browse
@@ -269,3 +271,21 @@ def test_figures_of_the_card_cannot_run_anything(shared, client):
     assert "default-src 'none'" in answer["Content-Security-Policy"]
     for name in ("classes.html", "../release.json", "..%2Frelease.json", "none.svg"):
         assert client.get(f"{HOME}figures/{name}").status_code == 404
+
+
+def test_the_curator_s_page_tells_in_words_how_it_was_made_and_what_is_left_out(world, tmp_path):
+    wishes = Wishes(per_class=2, sealed=True, categories=["finch", "owl"])
+    release = publish_release(world.dataset, "1.0.0", tmp_path / "out", wishes).release
+    Release.objects.filter(pk=release.pk).update(
+        counts=release.counts | {"left_out": dict.fromkeys(LEFT_OUT, 3)}
+    )
+    said = re.sub(
+        r"\s*<[^>]*>\s*", " ", text(person("curator", world), f"/d/{world.dataset.name}/releases/1.0.0")
+    )
+    assert not [reason for reason in LEFT_OUT if "_" in reason and reason in said]
+    for line in (
+        "Most training pictures of a class 2",
+        "Labels of test kept back yes",
+        "Categories finch, owl",
+    ):
+        assert line in re.sub(r"\s+", " ", said), line
