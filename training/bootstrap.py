@@ -33,7 +33,7 @@ from quality.agreement import wilson
 
 REPLICATES = 4000
 FEWEST_REPLICATES = 400
-MOST_CELLS = 400_000_000
+MOST_CELLS = 100_000_000
 """Replicates times images; of very many images fewer replicates are drawn."""
 LEVEL = 0.95
 POWER = 0.80

@@ -97,7 +97,7 @@ def arms(metrics: dict[str, Any]) -> str:
     words = (
         "All arms draw on the same pictures and take as many steps, with the same initialisation and order "
         "in each seed; the last weights count. Consensus minus majority was named before the run; p of all "
-        "other contrasts is Holm's."
+        "other contrasts is Holm's. The label error of soft labels is that of their likeliest class."
     )
     others = [row for row in metrics["contrasts"] if not row["contrast"].endswith("minus majority")]
     more = ""

@@ -32,8 +32,8 @@ MORE = (1, 2)
 DRAWS = 40
 ORDERS = 10
 WEIGHTS = np.geomspace(0.05, 50.0, 31)
-MOST_CELLS = 4_000_000
-"""Pictures times classes that are played; of more, a random part stands for all."""
+MOST_PICTURES, MOST_CELLS = 20_000, 4_000_000
+"""Pictures, and pictures times classes, that are played; of more, a random part stands for all."""
 FEWEST = 50
 
 Ints = np.ndarray
@@ -100,7 +100,7 @@ def next_votes(labellings: Labellings, cost: Estimate | None) -> dict[str, Any]:
     rows = np.flatnonzero((labellings.reference >= 0) & (labellings.ballots.given > 0))
     if len(rows) < FEWEST:
         return _untold(f"only {len(rows)} train pictures have both votes and a reference to judge them by")
-    most = max(FEWEST, MOST_CELLS // labellings.ballots.counts.shape[1])
+    most = max(FEWEST, min(MOST_PICTURES, MOST_CELLS // labellings.ballots.counts.shape[1]))
     if len(rows) > most:
         rows = np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
     ballots, truth = labellings.ballots.take(rows), labellings.reference[rows]

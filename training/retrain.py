@@ -169,7 +169,8 @@ def retrain(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
     labellings.check(settings.seeds)
     found = experiment.run_pairs(bench, labellings, settings, folder, threads, progress)
 
-    metrics = _metrics(release, settings, summary.summarise(labellings, found, test, settings.seeds))
+    measured = summary.summarise(labellings, found, test, settings.seeds, progress)
+    metrics = _metrics(release, settings, measured)
     metrics |= {
         "device": str(device),
         "warnings": warnings + metrics["warnings"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from training.cleaning import Doubts
 
 FEW_IMAGES = 300
+Wrap = Callable[[Iterable[Any], int, str], Iterable[Any]]
 OUT_OF_FOLD = "out_of_fold"
 
 
@@ -58,7 +59,11 @@ def _table(results: Sequence[PairResult], test: TestSet, k: int) -> np.ndarray:
 
 
 def summarise(
-    labellings: Labellings, found: dict[str, list[PairResult]], test: TestSet, seeds: int
+    labellings: Labellings,
+    found: dict[str, list[PairResult]],
+    test: TestSet,
+    seeds: int,
+    progress: Wrap,
 ) -> dict[str, Any]:
     """The measured part of metrics.json: arms, contrasts, curve, costs, next votes, noisy test, warnings."""
     classes = len(labellings.release.classes)
@@ -68,7 +73,7 @@ def summarise(
     errors = label_errors(labellings, seeds)
     contrasts = contrast(right, bootstrap)
     rows: dict[str, Any] = {}
-    for arm, results in found.items():
+    for arm, results in progress(found.items(), len(found), "figures"):
         five = bootstrap.accuracy(_table(results, test, 5)).as_dict() if classes > 5 else None
         against = contrasts.between(arm, PRIMARY[1])
         rows[arm] = {
