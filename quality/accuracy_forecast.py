@@ -29,6 +29,11 @@ FOLLOWS = 0.4
 """Log-odds by which the aggregation's confidence follows a vote that moves the rule's own by 1."""
 SHIFT = (0.0, 0.15)
 """Mean and standard deviation of the log-odds by which later passes move the confidence of all tasks."""
+EARLY = 3.0
+"""How much more the confidences may still move (their variance) for each task without votes beside one that
+has some: the intervals of 45 simulated rounds in which 12% to 68% of the tasks had votes held in 71% without
+it, in 89% with it."""
+MOST_EARLY = 10.0
 MISFIT = (0.03, 0.35)
 """The same of the logarithm of (votes it took / votes that the plays say). With both, the intervals held in
 90% of the first forecasts and in 93% of all of them in 210 simulated rounds of 100 to 400 tasks with 2 to 20
@@ -104,13 +109,15 @@ def forecast_accuracy(
     if not open_tasks:
         return Forecast(0.0, 0.0, 0.0, 0)
     rng = np.random.default_rng(seed)
+    unknown = min(fresh / max(len(standing.given), 1), MOST_EARLY)
     standing, before = _with_fresh(standing, fresh, usual, rng)
     pool = looks if len(looks) else np.array([FIRST_LOOK])
     crowds = rng.choice(pool, (draws, 200))
     ahead = float(np.clip(standing.most - standing.given, 1, FARTHEST).mean())
     most_played = int(np.clip(MOST_VOTES / (draws * ahead), FEWEST_PLAYED, MOST_PLAYED))
     sample, scale, picked = _sample(standing, most_played, rng)
-    spent = _Play(sample, crowds, n_labels, least_gain, float(pool.mean())).run(rng) * scale
+    shift = rng.normal(SHIFT[0], SHIFT[1] * np.sqrt(1.0 + EARLY * unknown), draws)
+    spent = _Play(sample, crowds, n_labels, least_gain, float(pool.mean()), shift).run(rng) * scale
     if picked < 1.0:  # which categories are played is chance, too
         n = spent.shape[1]
         spent = spent * rng.multinomial(n, np.full(n, 1.0 / n), draws)
@@ -211,11 +218,16 @@ class _Play:
     n_labels: int
     least_gain: float
     pace: float
+    shift: Floats
+
+    @property
+    def n_categories(self) -> int:
+        return int(self.standing.category.max()) + 1
 
     def run(self, rng: np.random.Generator) -> Floats:
         """float64[draws, C]: votes that each play took in each category."""
-        draws, n_categories = len(self.crowds), int(self.standing.category.max()) + 1
-        rows = _Rows.of(self.standing, draws, n_categories, self.pace, rng)
+        draws, n_categories = len(self.crowds), self.n_categories
+        rows = _Rows.of(self, rng)
         spent = np.zeros(draws * n_categories)
         while True:
             near = np.minimum(rows.most, rows.before + FARTHEST)
@@ -266,16 +278,15 @@ class _Rows:
     gain: Floats
 
     @classmethod
-    def of(
-        cls, standing: Standing, draws: int, n_categories: int, pace: float, rng: np.random.Generator
-    ) -> _Rows:
+    def of(cls, plays: _Play, rng: np.random.Generator) -> _Rows:
         """Every task in every play, with its truth drawn."""
+        standing, draws = plays.standing, len(plays.crowds)
         lead, n = standing.lead, len(standing.given)
         first = np.log(np.maximum(lead.first, 1e-9))
-        saves = gain(lead, pace)
+        saves = gain(lead, plays.pace)
         task, play = np.tile(np.arange(n), draws), np.repeat(np.arange(draws), n)
-        key = play * n_categories + standing.category[task]
-        shift = np.where(standing.closed[task], 0.0, rng.normal(*SHIFT, draws)[play])
+        key = play * plays.n_categories + standing.category[task]
+        shift = np.where(standing.closed[task], 0.0, plays.shift[play])
         return cls(
             key=key,
             play=play,

@@ -88,6 +88,7 @@ def test_a_higher_target_and_more_pictures_take_more_votes(scene):
     half = foretell(standing, ahead)
     whole = foretell(standing, ahead, fresh=240)
     assert whole.votes == pytest.approx(480 + 2 * half.votes, rel=0.15)
+    assert whole.hi - whole.lo > 2.2 * (half.hi - half.lo)  # of a crowd half known, more is unknown
 
 
 def test_a_category_that_is_there_takes_next_to_nothing_and_the_others_what_they_took(scene):
