@@ -51,7 +51,7 @@ def write_pictures(
     Raises:
         UnreadablePicture: an original is missing or cannot be decoded.
     """
-    with pq.ParquetFile(place.selection) as selection:
+    with pq.ParquetFile(place.selection, pre_buffer=False) as selection:
         many = selection.metadata.num_rows >= MANY
     rows = read_rows(place.selection)
     waiting: deque[list[dict[str, Any]]] = deque()

@@ -104,7 +104,7 @@ def _problems(folder: Path) -> list[Problem]:
 
 def fingerprint(folder: Path) -> str:
     """The SHA-256 of SHA256SUMS: it stands for every byte of the release."""
-    return hashlib.sha256((Path(folder) / layout.SUMS).read_bytes()).hexdigest()
+    return sha256_of(Path(folder) / layout.SUMS)
 
 
 def files_in(folder: Path) -> Iterator[str]:
