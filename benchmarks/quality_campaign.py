@@ -16,7 +16,7 @@ Measured 2026-11-21, 2 cores (shared with other work), Debian 12, --tasks 1000 -
          20%     4.22      3.8     5.82    2.7           18.4      7.6     4.3     3.3
 
 So 3.3 votes a task do what 7 do by majority, and with 20% spammers 4.2 do. Forecasts: 15 of 16 first ones
-held, 85 of 91 in all; where categories stop as a whole 15 of 16, 76 of 78 in all. A pass over 50,000 tasks x
+held, 85 of 91 in all; where categories stop as a whole 16 of 16, 68 of 69 in all. A pass over 50,000 tasks x
 3 votes takes 13 s of one core and 150 MB.
 """
 
