@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from training.ballots import one_vote, positions, read_ballots
-from training.bootstrap import Bootstrap
+from training.bootstrap import Bootstrap, Estimate
 from training.contrasts import PRIMARY
 from training.release import Release
 
@@ -72,14 +72,19 @@ def noisy_test(
             for arm, row in tables.items()
         },
         "contrast": contrast,
-        "words": (
-            f"Of {count} test pictures {100 * errors['consensus']['value']:.1f}% have a wrong consensus, and "
-            f"one vote is wrong on {100 * errors['one_vote']['value']:.1f}%. Judged by that consensus, the "
-            f"model taught on {shown} would look {100 * abs(gap.value):.1f} points "
-            f"{'better' if gap.value > 0 else 'worse'} than by references "
-            f"(95% interval of the change {100 * gap.lo:+.1f} to {100 * gap.hi:+.1f})."
-        ),
+        "words": _words(count, errors, shown, gap),
     }
+
+
+def _words(count: int, errors: Mapping[str, Mapping[str, float]], shown: str, gap: Estimate) -> str:
+    """The effect on the model of one arm (`shown`), in plain words."""
+    return (
+        f"Of {count} test pictures {100 * errors['consensus']['value']:.1f}% have a wrong consensus, and "
+        f"one vote is wrong on {100 * errors['one_vote']['value']:.1f}%. Judged by that consensus, the "
+        f"model taught on {shown} would look {100 * abs(gap.value):.1f} points "
+        f"{'better' if gap.value > 0 else 'worse'} than by references "
+        f"(95% interval of the change {100 * gap.lo:+.1f} to {100 * gap.hi:+.1f})."
+    )
 
 
 def _posterior_labels(release: Release, images: Sequence[str]) -> np.ndarray:

@@ -200,14 +200,7 @@ def prepare(
         _refuse(train, arm, rows)
     main, audit_arms, audit = _apart(train, arms, rows, warnings)
     whole = bool((train.reference[rows] >= 0).all())
-    if "confident" in arms:
-        dropped = int((~train.sure[rows]).sum())
-        warnings.append(
-            f"confident: {dropped} of {len(rows)} train pictures have a confidence below {confidence:g}, "
-            f"which it drops{'; it is the consensus arm then' * (not dropped)}"
-        )
-    if not train.ballots.timed and any(FIRST_VOTES.fullmatch(arm) for arm in arms):
-        warnings.append("votes carry no time: the first votes of majority_kN are drawn at random by seed")
+    warnings += _remarks(train, arms, rows)
     return Labellings(
         release=release,
         arms=(*main, *audit_arms),
@@ -222,6 +215,20 @@ def prepare(
         warnings=warnings,
         _fixed={arm: _take(targets, rows) for arm, targets in fixed.items()},
     )
+
+
+def _remarks(train: _Train, arms: Sequence[str], rows: Ints) -> list[str]:
+    """What `confident` drops, and where the order of votes comes from."""
+    lines = []
+    if "confident" in arms:
+        dropped = int((~train.sure[rows]).sum())
+        lines.append(
+            f"confident: {dropped} of {len(rows)} train pictures have a confidence below "
+            f"{train.confidence:g}, which it drops{'; it is the consensus arm then' * (not dropped)}"
+        )
+    if not train.ballots.timed and any(FIRST_VOTES.fullmatch(arm) for arm in arms):
+        lines.append("votes carry no time: the first votes of majority_kN are drawn at random by seed")
+    return lines
 
 
 def _usable(train: _Train, arm: str, fixed: dict[str, Targets]) -> Ints:

@@ -135,10 +135,7 @@ def retrain(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
     release = open_release(arguments.release, verify=not arguments.no_verify, workers=threads)
     warnings: list[str] = []
     if not named:
-        arms, warnings = default_arms(release, settings.arms, settings.confidence)
-        if not arms:
-            raise ArmError(f"no arm can be made from {release.path}: {'; '.join(warnings)}")
-        settings = dataclasses.replace(settings, arms=tuple(arms))
+        settings, warnings = _possible(release, settings)
 
     import torch  # after the input was found usable: loading it takes seconds
 
@@ -183,6 +180,14 @@ def retrain(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
     table = summary.predictions(found, test, release.classes, doubts, labellings.images)
     _write(folder, metrics, table, page)
     return metrics
+
+
+def _possible(release: Release, settings: Settings) -> tuple[Settings, list[str]]:
+    """The settings with the arms that this release can give, and why others are left out."""
+    arms, warnings = default_arms(release, settings.arms, settings.confidence)
+    if not arms:
+        raise ArmError(f"no arm can be made from {release.path}: {'; '.join(warnings)}")
+    return dataclasses.replace(settings, arms=tuple(arms)), warnings
 
 
 def _metrics(release: Release, settings: Settings, measured: dict[str, Any]) -> dict[str, Any]:
