@@ -284,7 +284,7 @@ def test_in_a_classify_round_the_label_is_the_category(monkeypatch):
         ({"wish": Wish(preset="caltech")}, "only preset is imagenet"),
         ({"wish": Wish(preset="imagenet")}, "10 votes: votes max must be that or more; got 6"),
         ({"wish": Wish(preset="imagenet", expected_accuracy=0.9), "votes_max": 10}, "has its own rule"),
-        ({"wish": Wish(preset="imagenet"), "votes_max": 10, "invited": [1, 2]}, "only 2 are invited"),
+        ({"wish": Wish(preset="imagenet"), "votes_max": 10, "invited": [1, 2]}, "only 2 workers are invited"),
         ({"price": -1}, "price of a vote"),
     ],
 )
