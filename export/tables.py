@@ -45,6 +45,7 @@ class TableWriter:
         if kind is None and self._waiting:
             self._write(self._waiting)
         self._out.close()
+        pa.default_memory_pool().release_unused()  # else what one table needed is kept beside the next one's
 
 
 def read_rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
