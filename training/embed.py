@@ -24,7 +24,7 @@ from ingest.arguments import Arguments
 from ingest.progress import progress as bar
 from ingest.tables import BadTable, table_kind, write_table
 from quality.aggregation import BadVotes
-from training.album import Album, as_targets, open_album, rows_of, soft_labels
+from training.report.album import Album, as_targets, open_album, rows_of, soft_labels
 
 SIZE = 160
 FOLDS = 5

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from ingest.arguments import Arguments
 from training.arms import ARMS, AUDIT, ArmError, Labellings
-from training.prepare import ALL, default_arms, known_arm, prepare, unknown_arm
+from training.arms.prepare import ALL, default_arms, known_arm, prepare, unknown_arm
 from training.presets import PRESETS, Settings, SettingsError, resolve
 from training.release import Release, ReleaseError, open_release
 from training.store import RunFolder, StoreError, digest_of, write_atomically
@@ -139,8 +139,10 @@ def retrain(arguments: argparse.Namespace, command: str) -> dict[str, Any]:
 
     import torch  # after the input was found usable: loading it takes seconds
 
-    from training import cleaning, experiment, report, summary
+    from training import experiment, report
+    from training.arms import cleaning
     from training.cache import open_pictures
+    from training.statistics import summary
 
     torch.set_num_threads(threads)
     try:
@@ -258,7 +260,7 @@ def _train_marks(release: Release, readable: np.ndarray) -> np.ndarray:
 
 def _test_set(release: Release, readable: np.ndarray, warnings: list[str]) -> tuple[np.ndarray, Any]:
     """Rows of the manifest to test on, and their references; what is left out goes into `warnings`."""
-    from training.summary import TestSet
+    from training.statistics.summary import TestSet
 
     inside = (release.manifest["split"] == "test").to_numpy(dtype=bool)
     truth = release.manifest["reference"].map(release.class_index()).fillna(-1).to_numpy(dtype=np.int64)

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.arms import ArmError
-from training.ballots import majority, one_vote, read_ballots
-from training.noise import crowd_mistakes, crowd_noise, symmetric_noise
-from training.prepare import default_arms, prepare
+from training.arms.ballots import majority, one_vote, read_ballots
+from training.arms.noise import crowd_mistakes, crowd_noise, symmetric_noise
+from training.arms.prepare import default_arms, prepare
+from training.arms.subsets import class_wise_control, random_part
 from training.release import Release, open_release
-from training.subsets import class_wise_control, random_part
 
 
 @pytest.fixture

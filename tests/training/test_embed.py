@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from training.album import as_targets, rows_of, soft_labels
 from training.embed import main
 from training.out_of_fold import HeadError, fold_of, out_of_fold
+from training.report.album import as_targets, rows_of, soft_labels
 
 CPU = torch.device("cpu")
 

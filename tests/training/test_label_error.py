@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from training.arms import Labellings
-from training.label_error import label_errors
-from training.prepare import prepare
+from training.arms.prepare import prepare
 from training.release import open_release
+from training.statistics.label_error import label_errors
 
 ARMS = ("one_vote", "majority", "consensus", "reference", "noise_sym_40", "budget_3")
 

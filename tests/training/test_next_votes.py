@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from training.arms import Labellings
-from training.ballots import Ballots
-from training.bootstrap import Estimate
-from training.next_votes import Urns, chance_right, foretell, next_votes
-from training.prepare import prepare
+from training.arms.ballots import Ballots
+from training.arms.prepare import prepare
 from training.release import open_release
+from training.statistics.bootstrap import Estimate
+from training.statistics.next_votes import Urns, chance_right, foretell, next_votes
 
 PICTURES, CLASSES = 3000, 4
 

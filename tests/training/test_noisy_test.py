@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.noisy_test import noisy_test
 from training.release import Release, open_release
+from training.statistics.noisy_test import noisy_test
 
 
 @pytest.fixture

@@ -7,10 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.bootstrap import Bootstrap, Estimate, estimate, holm, resampled_means, smallest_difference
-from training.contrasts import contrast, warnings_of
-from training.curve import fit_curve, in_words, label_error_costs
-from training.measures import calibration_gaps, expected_calibration_error, hits, reliability
+from training.statistics.bootstrap import (
+    Bootstrap,
+    Estimate,
+    estimate,
+    holm,
+    resampled_means,
+    smallest_difference,
+)
+from training.statistics.contrasts import contrast, warnings_of
+from training.statistics.curve import fit_curve, in_words, label_error_costs
+from training.statistics.measures import calibration_gaps, expected_calibration_error, hits, reliability
 
 SEEDS, IMAGES = 5, 300
 

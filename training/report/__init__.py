@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from training import findings, measures, plots
-from training.bootstrap import Bootstrap
-from training.page_parts import figure, interval, percent, table
 from training.release import Release
+from training.report import findings, plots
+from training.report.page_parts import figure, interval, percent, table
+from training.statistics import measures
+from training.statistics.bootstrap import Bootstrap
+from training.statistics.summary import TestSet
 from training.store import PairResult
-from training.summary import TestSet
 
 CSS = """
 :root{color-scheme:light;--ink:#1c1e21;--soft:#5f6570;--line:#d9dce1;--accent:#1f5fbf}

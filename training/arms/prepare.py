@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from training.arms import ARMS, AUDIT, FIRST_VOTES, NEED_VOTES, NOISE_CROWD, ArmError, Labellings, Targets
-from training.ballots import Ballots, positions, read_ballots
+from training.arms.ballots import Ballots, positions, read_ballots
 from training.release import Release
 
 ALL = "all"

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from training import measures
 from training.arms import AUDIT, NOISE, Labellings
-from training.bootstrap import Bootstrap, Estimate
-from training.contrasts import PRIMARY, Contrasts, contrast, warnings_of
-from training.curve import Cost, fit_curve, in_words, label_error_costs
-from training.label_error import LabelErrors, label_errors
-from training.next_votes import next_votes
-from training.noisy_test import noisy_test
+from training.statistics import measures
+from training.statistics.bootstrap import Bootstrap, Estimate
+from training.statistics.contrasts import PRIMARY, Contrasts, contrast, warnings_of
+from training.statistics.curve import Cost, fit_curve, in_words, label_error_costs
+from training.statistics.label_error import LabelErrors, label_errors
+from training.statistics.next_votes import next_votes
+from training.statistics.noisy_test import noisy_test
 from training.store import PairResult
 
 if TYPE_CHECKING:
-    from training.cleaning import Doubts
+    from training.arms.cleaning import Doubts
 
 FEW_IMAGES = 300
 Wrap = Callable[[Iterable[Any], int, str], Iterable[Any]]

@@ -7,8 +7,8 @@ from html import escape
 from typing import Any
 
 from annotation_site.figures import points
-from training import plots
-from training.page_parts import figure, interval, note, section, table
+from training.report import plots
+from training.report.page_parts import figure, interval, note, section, table
 
 
 def opening(metrics: dict[str, Any]) -> str:

@@ -34,10 +34,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from training import noise
-from training.ballots import Ballots, majority, one_vote, shares
+from training.arms import noise
+from training.arms.ballots import Ballots, majority, one_vote, shares
+from training.arms.subsets import class_wise_control, random_part
 from training.release import Release
-from training.subsets import class_wise_control, random_part
 
 NOISE_SYM = {f"noise_sym_{percent}": percent / 100 for percent in (10, 20, 40)}
 NOISE_CROWD = {f"noise_crowd_{percent}": percent / 100 for percent in (10, 20, 40)}

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from training.arms import FEWER, NOISE_CROWD, NOISE_SYM, SOFT
-from training.bootstrap import Estimate, estimate
+from training.statistics.bootstrap import Estimate, estimate
 
 LEAST_RANGE = 0.03  # label errors closer together than this carry no slope
 STEPS = 41

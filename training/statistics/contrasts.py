@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from training.arms import AUDIT
-from training.bootstrap import Bootstrap, Estimate, holm, smallest_difference
+from training.statistics.bootstrap import Bootstrap, Estimate, holm, smallest_difference
 
 PRIMARY = ("consensus", "majority")
 OTHERS = (

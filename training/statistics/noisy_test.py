@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from training.ballots import one_vote, positions, read_ballots
-from training.bootstrap import Bootstrap, Estimate
-from training.contrasts import PRIMARY
+from training.arms.ballots import one_vote, positions, read_ballots
 from training.release import Release
+from training.statistics.bootstrap import Bootstrap, Estimate
+from training.statistics.contrasts import PRIMARY
 
 FEWEST = 20
 NO_LABELS = "The release holds too few posteriors and votes of its test pictures to show it"

@@ -10,7 +10,7 @@ import numpy as np
 
 from quality.agreement import wilson
 from training.arms import NOISE_SYM, Labellings
-from training.bootstrap import REPLICATES, Estimate, estimate, resampled_means
+from training.statistics.bootstrap import REPLICATES, Estimate, estimate, resampled_means
 
 NEARLY_ALL = 0.9
 ESTIMATED = "an estimate, because no train picture has a reference"

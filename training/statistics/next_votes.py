@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from training.arms import Labellings
-from training.bootstrap import Estimate, estimate, resampled_means
+from training.statistics.bootstrap import Estimate, estimate, resampled_means
 
 MORE = (1, 2)
 DRAWS = 40
