@@ -1,1 +1,1 @@
-"""What the trained models say: measures, intervals, contrasts, the curve, and what the next votes would buy."""
+"""What the trained models say: measures, intervals, contrasts, the curve, what the next votes would buy."""
