@@ -26,8 +26,8 @@ So neither is reached with pictures this small. Where the CPU goes, at 10,000 im
 and writing pictures in two processes, 1.7 reading votes and consensus from the database, 1.3 loading modules,
 0.5 checking every file, 0.5 recording the release, 0.3 describing it. Of the 606 MB, about 126 are the
 database's file, mapped, and 190 are there before the first row is read; with 10,000 images the same export
-held about 360. The steps behind the copying, on tables of 10^6 images and 5 million votes, each in a process of
-its own: sums 163 MB, check 325, the votes' statistics 387, leakage 459.
+held about 360. The steps behind the copying, on tables of 10^6 images and 5 million votes, each in a process
+of its own: sums 163 MB, check 325, the votes' statistics 387, leakage 459.
 """
 
 from __future__ import annotations
