@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
 from django.core.management import CommandError, call_command
-from moto.server import ThreadedMotoServer
 
 from export import bucket, layout
 from export.bucket import BadAddress, BucketError, BucketFolder
@@ -24,30 +21,6 @@ from export.verify import main as verify
 from tests.export.world import World, bytes_of
 
 OUTPUT = "s3://shelves/data"
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    bucket.forget_client()
-    made = boto3.client("s3", region_name="us-east-1", endpoint_url=endpoint)
-    made.create_bucket(Bucket="shelves")
-    yield made
-    for item in made.list_objects_v2(Bucket="shelves").get("Contents", []):
-        made.delete_object(Bucket="shelves", Key=item["Key"])
-    made.delete_bucket(Bucket="shelves")
-    bucket.forget_client()
 
 
 @pytest.fixture

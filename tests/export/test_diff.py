@@ -13,10 +13,9 @@ import pytest
 from django.core.management import call_command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from moto.server import ThreadedMotoServer
 
-from export import bucket, layout
 from export import diff as diff_module
+from export import layout
 from export.category_changes import category_changes, sentences
 from export.diff import ReleaseDiff, as_text, diff_releases
 from export.diff_page import diff_page
@@ -342,27 +341,14 @@ def test_memory_does_not_grow_with_the_changes(tmp_path: Path) -> None:
 
 
 @pytest.mark.django_db
-def test_a_release_in_a_bucket_is_compared_by_its_tables(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://{}:{}".format(*server.get_host_and_port()))
-        bucket.forget_client()
-        bucket.client().create_bucket(Bucket="shelves")
-        old = publish_release(world.dataset, "1.0.0", "s3://shelves/data").release
-        added = labelled(world, "val")
-        new = publish_release(world.dataset, "1.1.0", tmp_path)
-        assert old.location == "s3://shelves/data/birds-1.0.0"
-        for name in ("birds-1.0.0", old.location):
-            told = diffed(name, new.folder, tmp_path)
-            assert told["added"] == [{"image": added.sha256, "split": "val", "category": "owl"}]
-            assert told["old"]["folder"] == "birds-1.0.0"
-        with pytest.raises(BadInput, match="no release can be read there"):
-            diffed("s3://shelves/nothing-1.0.0", new.folder, tmp_path)
-    finally:
-        server.stop()
-        bucket.forget_client()
+def test_a_release_in_a_bucket_is_compared_by_its_tables(world: World, tmp_path: Path, s3: object) -> None:
+    old = publish_release(world.dataset, "1.0.0", "s3://shelves/data").release
+    added = labelled(world, "val")
+    new = publish_release(world.dataset, "1.1.0", tmp_path)
+    assert old.location == "s3://shelves/data/birds-1.0.0"
+    for name in ("birds-1.0.0", old.location):
+        told = diffed(name, new.folder, tmp_path)
+        assert told["added"] == [{"image": added.sha256, "split": "val", "category": "owl"}]
+        assert told["old"]["folder"] == "birds-1.0.0"
+    with pytest.raises(BadInput, match="no release can be read there"):
+        diffed("s3://shelves/nothing-1.0.0", new.folder, tmp_path)

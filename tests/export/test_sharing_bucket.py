@@ -6,14 +6,10 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
-from export import bucket
 from export.models import Release
 from export.services.publish import publish_release
 from export.services.sharing import share_release
@@ -21,22 +17,6 @@ from tests.export.world import World, bytes_of
 
 pytestmark = pytest.mark.django_db
 HOME = "/releases/birds/1.0.0/"
-
-
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://{host}:{port}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    bucket.forget_client()
-    made = boto3.client("s3", region_name="us-east-1", endpoint_url=f"http://{host}:{port}")
-    made.create_bucket(Bucket="shelves")
-    yield made
-    bucket.forget_client()
-    server.stop()
 
 
 def test_a_release_in_a_bucket_is_shared_like_any_other(world: World, s3, tmp_path, client, settings):
