@@ -26,7 +26,6 @@ from annotation_site.api.problems import problem
 from annotation_site.api.routes import Problem
 from annotation_site.models import User
 from export import layout
-from export.manifest_rows import manifest_rows
 from export.models import Release
 from export.services.browsing import withdrawals_of
 from export.services.downloads import (
@@ -40,6 +39,7 @@ from export.services.downloads import (
     link_of,
 )
 from export.services.sharing import is_public, terms_of, visible_release, visible_releases
+from export.sharing.manifest_rows import manifest_rows
 
 router = Router(tags=["releases"])
 PAGE = 100

@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 from export import layout
 from export.checks import fingerprint, sha256_of
 from export.pictures import Originals, Wanted, Writer, write_all
+from export.places.workplace import Workplace
 from export.sealed import answers, sealed_row
 from export.tables import GROUP_ROWS, TableWriter, read_rows
-from export.workplace import Workplace
 
 BATCH = 128
 MANY = 2_000

@@ -19,9 +19,9 @@ from export.formats.coco import CocoWriter
 from export.formats.lists import ListWriter
 from export.formats.parquet import ParquetWriter
 from export.formats.shards import ShardWriter
+from export.places.workplace import Busy, Workplace
 from export.reader import ReleaseFolder, UnreadableRelease
 from export.verify import verify
-from export.workplace import Busy, Workplace
 from ingest.arguments import Arguments
 from ingest.progress import progress
 

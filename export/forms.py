@@ -8,8 +8,8 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from export.services.downloads import LONGEST
-from export.terms import ASKABLE, BadTerms, clean_text
-from export.terms import LONGEST as LONGEST_TERMS
+from export.sharing.terms import ASKABLE, BadTerms, clean_text
+from export.sharing.terms import LONGEST as LONGEST_TERMS
 
 QUESTIONS = {
     "name": _("Your name"),

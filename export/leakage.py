@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image
 
 from export import layout
+from export.places.shelf import read_in
 from export.reader import UnreadableRelease, count_rows, rows_in
-from export.shelf import read_in
 from ingest import hamming
 from ingest.arguments import Arguments
 from ingest.decode import RejectedPicture, open_picture

@@ -83,7 +83,7 @@ class Terms(models.Model):
     """What somebody who downloads a release agrees to. Never edited: another text is another row."""
 
     dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="terms")
-    sha256 = models.CharField(max_length=64, help_text="of the text and of what is asked: `export.terms`")
+    sha256 = models.CharField(max_length=64, help_text="of the text and of what is asked")
     text = models.TextField()
     asks: Any = models.JSONField(default=list, help_text="what a person must tell: name, email, purpose")
     created = models.DateTimeField(auto_now_add=True)

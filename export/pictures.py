@@ -21,7 +21,7 @@ from typing import NamedTuple, Protocol
 from PIL import Image
 
 from export.pixels import Pixels, release_picture
-from export.shelf import Shelf
+from export.places.shelf import Shelf
 from export.strip import KINDS, Cleaned
 from ingest.decode import RejectedPicture
 from ingest.storage import Store

@@ -6,9 +6,9 @@ import json
 import sys
 from pathlib import Path
 
-from export.bucket import SCHEME, BadAddress, BucketError, BucketFolder
-from export.bucket_place import check_bucket
 from export.checks import Problem, check_release, files_to_check
+from export.places.bucket import SCHEME, BadAddress, BucketError, BucketFolder
+from export.places.bucket_place import check_bucket
 from ingest.arguments import Arguments
 from ingest.progress import progress
 

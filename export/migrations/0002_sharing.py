@@ -41,7 +41,7 @@ class Migration(migrations.Migration):
             name='Terms',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('sha256', models.CharField(help_text='of the text and of what is asked: `export.terms`', max_length=64)),
+                ('sha256', models.CharField(help_text='of the text and of what is asked', max_length=64)),
                 ('text', models.TextField()),
                 ('asks', models.JSONField(default=list, help_text='what a person must tell: name, email, purpose')),
                 ('created', models.DateTimeField(auto_now_add=True)),

@@ -11,10 +11,10 @@ from itertools import zip_longest
 
 from django.db.models import Count, Exists, F, FilteredRelation, OuterRef, Q, QuerySet
 
-from export.category_tree import Node, Row, Tree
-from export.licences import short_name
 from export.models import Release, ReleaseImage, Withdrawal
 from export.services.evidence import provenance_of
+from export.sharing.category_tree import Node, Row, Tree
+from export.sharing.licences import short_name
 from ingest.models import Category
 
 TEST = ReleaseImage.Split.TEST

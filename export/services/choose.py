@@ -16,6 +16,7 @@ import numpy as np
 from annotation_site.models import Vote
 from export import layout
 from export.build import SELECTION_SCHEMA
+from export.places.workplace import Workplace
 from export.selection import (
     Decision,
     Member,
@@ -41,7 +42,6 @@ from export.services.evidence import (
 from export.services.plan import Plan
 from export.tables import TableWriter
 from export.tally import Tally
-from export.workplace import Workplace
 from ingest.splits import split_of
 from quality.services.known import settled_references
 

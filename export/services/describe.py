@@ -9,14 +9,14 @@ from export import layout
 from export.accuracy import label_accuracy
 from export.build import category_rows, write_answers, write_json, write_sums
 from export.card import dataset_card
+from export.card.croissant import croissant
+from export.card.figures import Named, draw
+from export.card.findings import examine
 from export.checks import sha256_of
-from export.croissant import croissant
-from export.figures import Named, draw
-from export.findings import examine
+from export.places.workplace import Workplace
 from export.services.facts import card_facts
 from export.services.plan import Plan
 from export.tally import Tally, counts_of
-from export.workplace import Workplace
 from ingest.models import Dataset
 
 

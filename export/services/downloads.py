@@ -22,11 +22,11 @@ from django.utils.translation import gettext as _
 from annotation_site.models import User
 from annotation_site.services.access import LOOKERS
 from export import layout
-from export.archive import Archive
 from export.models import Acceptance, Release
-from export.opened import Opened, open_release
 from export.services.browsing import withdrawals_of
 from export.services.sharing import is_public, save_terms, terms_of
+from export.sharing.archive import Archive
+from export.sharing.opened import Opened, open_release
 
 LIFETIME = 7 * 24 * 3600
 """Seconds that a link works."""

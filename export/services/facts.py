@@ -11,8 +11,8 @@ from typing import Any
 from django.db.models import Count
 
 from annotation_site.models import Instructions, Participation, Round, Vote
-from export.card_facts import CardFacts, Experts, RoundFacts
-from export.findings import Findings
+from export.card.card_facts import CardFacts, Experts, RoundFacts
+from export.card.findings import Findings
 from export.tally import Tally
 from ingest.models import Candidate, Dataset
 from quality.models import Reference

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from export import layout
-from export.bucket import SCHEME
 from export.checks import fingerprint
 from export.models import Release
-from export.opened import open_release
+from export.places.bucket import SCHEME
+from export.sharing.opened import open_release
 
 
 class UnknownRelease(LookupError):

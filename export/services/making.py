@@ -25,18 +25,18 @@ from django.conf import settings
 from django.db import transaction
 
 from export import layout, leakage
-from export.bucket import BadAddress, BucketError, BucketFolder
-from export.bucket_place import BucketPlace
 from export.build import write_pictures
 from export.checks import fingerprint
+from export.checks.soundness import listed
 from export.models import Release, ReleaseImage
 from export.pictures import Originals, UnreadablePicture
+from export.places.bucket import BadAddress, BucketError, BucketFolder
+from export.places.bucket_place import BucketPlace
+from export.places.workplace import Busy, Workplace
 from export.services.describe import describe
 from export.services.plan import Plan, ReleaseRefused
-from export.soundness import listed
 from export.tables import read_rows
 from export.tally import Tally, warnings_of
-from export.workplace import Busy, Workplace
 from ingest.progress import progress
 
 ROWS = 2_000

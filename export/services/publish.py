@@ -10,12 +10,12 @@ from django.conf import settings
 from export import layout
 from export.models import GivenSplit, ReleaseImage
 from export.pictures import FromStore
+from export.places.workplace import Workplace
 from export.services.choose import choose, passes
 from export.services.making import Published, Recipe, ReleaseFailed, check_classes, make_release
 from export.services.plan import Plan, ReleaseRefused, Wishes, plan_release
 from export.split_file import moved_draw
 from export.tally import Tally
-from export.workplace import Workplace
 from ingest.models import Dataset, DuplicateGroup
 from ingest.progress import progress
 from ingest.storage import open_store

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from annotation_site.models import User
 from annotation_site.services.access import LOOKERS, datasets_for
 from export.models import Release, Share, Terms
-from export.terms import clean_asks, clean_text, default_terms, terms_sha256
+from export.sharing.terms import clean_asks, clean_text, default_terms, terms_sha256
 from ingest.models import Dataset
 
 

@@ -16,21 +16,21 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from export import layout
-from export.bucket import SCHEME, BucketError, BucketFolder
-from export.bucket_place import BucketShelf
 from export.build import SELECTION_SCHEMA
 from export.checks import fingerprint, sha256_of
+from export.checks.soundness import listed
 from export.models import Release, ReleaseImage, Withdrawal
 from export.pictures import FromRelease
+from export.places.bucket import SCHEME, BucketError, BucketFolder
+from export.places.bucket_place import BucketShelf
+from export.places.shelf import FolderShelf, Shelf
+from export.places.workplace import Workplace
 from export.selection import Filters
 from export.services.find import UnknownRelease, release_folder
 from export.services.making import Published, Recipe, ReleaseFailed, check_classes, make_release
 from export.services.plan import Plan, ReleaseRefused, check_version
-from export.shelf import FolderShelf, Shelf
-from export.soundness import listed
 from export.tables import TableWriter, read_rows
 from export.tally import Tally
-from export.workplace import Workplace
 from ingest.models import Dataset, Image
 from ingest.progress import progress
 from ingest.services.images import resolve_images

@@ -13,7 +13,6 @@ from django.views.decorators.http import require_safe
 
 from annotation_site.views.pictures import send_picture
 from export import layout
-from export.category_tree import Node
 from export.models import Release, ReleaseImage
 from export.services.browsing import (
     category_images,
@@ -25,6 +24,7 @@ from export.services.browsing import (
 )
 from export.services.downloads import files_of
 from export.services.sharing import is_public
+from export.sharing.category_tree import Node
 from export.views.visible import page, release_page
 
 PAGE = 60

@@ -18,10 +18,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from annotation_site.api.auth import caller
 from export import layout
-from export.archive import CHUNK
 from export.forms import AcceptForm
 from export.models import Acceptance, Release
-from export.opened import DamagedRelease, Opened
 from export.services.browsing import shown_image
 from export.services.downloads import (
     BadLink,
@@ -38,6 +36,8 @@ from export.services.downloads import (
     open_link,
 )
 from export.services.sharing import terms_of
+from export.sharing.archive import CHUNK
+from export.sharing.opened import DamagedRelease, Opened
 from export.views.sending import Stream, begins, send
 from export.views.visible import page, refusal, release_page
 

@@ -13,13 +13,13 @@ from django.views.decorators.http import require_safe
 
 from annotation_site.api.auth import caller
 from export import layout
-from export.category_tree import Tree
-from export.citation import Cited, bibtex, cff
-from export.markdown import render as markdown_to_html
 from export.models import Release
 from export.services.browsing import compare, sample, tree_of, withdrawals_of
 from export.services.downloads import files_of
 from export.services.sharing import is_public, share_of, visible_release, visible_releases
+from export.sharing.category_tree import Tree
+from export.sharing.citation import Cited, bibtex, cff
+from export.sharing.markdown import render as markdown_to_html
 from export.views.browse import figure_url
 from export.views.visible import page, release_page
 from quality.charts import Bar, bars, interval

@@ -13,7 +13,7 @@ from django.http import (
 )
 from django.utils.http import parse_etags
 
-from export.byte_range import Unsatisfiable, parse_range
+from export.sharing.byte_range import Unsatisfiable, parse_range
 
 Read = Callable[[int, int], Iterable[bytes]]
 """Gives the bytes from one place to before another, in pieces."""

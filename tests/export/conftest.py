@@ -10,7 +10,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from export import bucket
+from export.places import bucket
 from tests.export.world import World
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from export import bucket, layout
-from export.bucket import BadAddress, BucketError, BucketFolder
-from export.bucket_place import BucketPlace, check_bucket
+from export import layout
 from export.models import Release
+from export.places import bucket
+from export.places.bucket import BadAddress, BucketError, BucketFolder
+from export.places.bucket_place import BucketPlace, check_bucket
 from export.services import making
 from export.services.making import ReleaseFailed
 from export.services.plan import ReleaseRefused, Wishes

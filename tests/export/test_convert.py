@@ -21,9 +21,9 @@ from export import convert as convert_module
 from export import layout
 from export.convert import ConversionFailed, ConversionRefused, convert, main
 from export.formats import Options, coco
+from export.places.workplace import Workplace
 from export.services.plan import Wishes
 from export.services.publish import publish_release
-from export.workplace import Workplace
 from tests.export.world import World, bytes_of
 
 ROOT = Path(__file__).resolve().parents[2]

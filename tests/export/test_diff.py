@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from export import diff as diff_module
 from export import layout
-from export.category_changes import category_changes, sentences
 from export.diff import ReleaseDiff, as_text, diff_releases
-from export.diff_page import diff_page
+from export.diff.category_changes import category_changes, sentences
+from export.diff.diff_page import diff_page
 from export.reader import UnreadableRelease
 from export.services.plan import Wishes
 from export.services.publish import publish_release

@@ -9,10 +9,11 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
-from export import figures, layout
-from export.figures import Named, class_chart, confusion_chart, draw, sample_sheet, samples_due
+from export import layout
+from export.card import figures
+from export.card.figures import Named, class_chart, confusion_chart, draw, sample_sheet, samples_due
+from export.card.vote_statistics import VoteStatistics
 from export.tables import TableWriter
-from export.vote_statistics import VoteStatistics
 
 TWO = [Named("finch", "Finch & <friends>"), Named("owl", "Eule 🦉")]
 MANY = [Named(f"n{place:05d}", f"class {place}") for place in range(1000)]

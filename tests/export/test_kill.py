@@ -18,10 +18,10 @@ from django.db import connection
 
 from export.checks import check_release, fingerprint
 from export.models import Release
+from export.places.workplace import Busy, Workplace
 from export.services import making, publish
 from export.services.publish import publish_release
 from export.tables import TableWriter
-from export.workplace import Busy, Workplace
 from ingest.management.base import explain
 from tests.export.world import World, bytes_of
 
@@ -225,7 +225,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
 
     if step == "a picture":
         calls = iter([os.write] * 7)
-        monkeypatch.setattr("export.shelf.os.write", lambda *a: next(calls, full)(*a))
+        monkeypatch.setattr("export.places.shelf.os.write", lambda *a: next(calls, full)(*a))
     elif step == "the manifest":
         monkeypatch.setattr(TableWriter, "_write", full)
     else:

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export import archive as archive_module
-from export.archive import CHUNK
-from export.byte_range import Unsatisfiable, parse_range
-from export.opened import DamagedRelease, open_release
+from export.sharing import archive as archive_module
+from export.sharing.archive import CHUNK
+from export.sharing.byte_range import Unsatisfiable, parse_range
+from export.sharing.opened import DamagedRelease, open_release
 
 
 def Archive(folder: Path, top: str, mark: str, indexes: Path) -> archive_module.Archive:

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from export.category_tree import Row, Tree
-from export.citation import Cited, bibtex, cff
-from export.licences import short_name
-from export.markdown import render
-from export.terms import BadTerms, clean_asks, clean_text, default_terms, terms_sha256
+from export.sharing.category_tree import Row, Tree
+from export.sharing.citation import Cited, bibtex, cff
+from export.sharing.licences import short_name
+from export.sharing.markdown import render
+from export.sharing.terms import BadTerms, clean_asks, clean_text, default_terms, terms_sha256
 
 CITED = Cited(
     name="birds_2",

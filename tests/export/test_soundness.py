@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from export import checks, layout
+from export.checks.soundness import files_in_order, is_sound
 from export.services.plan import Wishes
 from export.services.publish import publish_release
-from export.soundness import files_in_order, is_sound
 from tests.export.test_verify import resign
 from tests.export.world import World
 

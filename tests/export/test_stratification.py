@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy.stats import chi2_contingency
 
-from export.stratification import deviation, sentence
+from export.card.stratification import deviation, sentence
 
 
 def test_it_is_pearsons_test_and_names_the_worst_class() -> None:

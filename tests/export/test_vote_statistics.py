@@ -10,7 +10,8 @@ from statistics import median
 import pandas as pd
 import pytest
 
-from export import layout, vote_statistics
+from export import layout
+from export.card import vote_statistics
 from export.tables import TableWriter
 from quality.agreement import alpha, ballots, kappa, observed
 from quality.confusion import confusions

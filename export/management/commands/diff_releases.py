@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from export.diff import Reasons, as_text, diff_releases
-from export.diff_page import diff_page
+from export.diff.diff_page import diff_page
 from export.reader import UnreadableRelease
 from export.services.departures import Departures
 from export.services.find import UnknownRelease, find_release, release_tables

@@ -8,11 +8,11 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.urls import reverse
 
-from export.opened import DamagedRelease
 from export.services.downloads import Unavailable, archive_of, check_available
 from export.services.find import UnknownRelease, find_release
 from export.services.sharing import share_release, unshare_release
-from export.terms import ASKABLE, BadTerms
+from export.sharing.opened import DamagedRelease
+from export.sharing.terms import ASKABLE, BadTerms
 from ingest.management.base import AssayCommand, BadInput
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from export.bucket import BadAddress, BucketError
+from export.places.bucket import BadAddress, BucketError
 from export.verify import as_report, as_text, verify
 from ingest.management.base import AssayCommand, BadInput, Failure
 

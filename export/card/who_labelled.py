@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from export import layout
-from export.card_facts import CardFacts, Experts, RoundFacts
-from export.datasheet import cell, section
-from export.vote_statistics import Agreement, figure
+from export.card.card_facts import CardFacts, Experts, RoundFacts
+from export.card.datasheet import cell, section
+from export.card.vote_statistics import Agreement, figure
 
 WORDS = 1500
 """Most characters of instructions that are quoted."""

@@ -1,7 +1,7 @@
 """The sections of a dataset card that answer a datasheet's questions: facts in, Markdown out.
 
 Questions and their order after Gebru et al. 2021, "Datasheets for Datasets". What nobody recorded is said to
-be unknown; nothing is made up. The section on labelling is `export.who_labelled`.
+be unknown; nothing is made up. The section on labelling is `export.card.who_labelled`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from export import layout
-from export.card_facts import CardFacts
+from export.card.card_facts import CardFacts
+from export.card.stratification import sentence
 from export.selection import LEFT_OUT
-from export.stratification import sentence
 from ingest.sources.kinds import REMOTE
 
 TOP = 12

@@ -11,9 +11,9 @@ from typing import Any
 from PIL import Image
 
 from export import layout
-from export.category_changes import sentences
 from export.diff import ReleaseDiff, accuracy
-from export.removals import WHY
+from export.diff.category_changes import sentences
+from export.diff.removals import WHY
 
 SIDE = 96
 CSS = """

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from export import layout
-from export.opened import DamagedRelease, Opened, inside
+from export.sharing.opened import DamagedRelease, Opened, inside
 
 CHUNK = 1 << 18
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from export.card.vote_statistics import VoteStatistics
 from export.leakage import Leakage
-from export.vote_statistics import VoteStatistics
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ import PIL
 from export import layout
 from export.checks import Problem, check_release, files_in
 from export.layout import CODE_VERSION
-from export.shelf import FolderShelf, Shelf
+from export.places.shelf import FolderShelf, Shelf
 from export.tables import read_rows
 
 STAMP = f"{CODE_VERSION} pillow {PIL.__version__}\n"

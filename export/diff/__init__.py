@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from export import layout
-from export.category_changes import category_changes, sentences
+from export.diff.category_changes import category_changes, sentences
+from export.diff.removals import WHY, Removals
 from export.reader import ReleaseFolder, UnreadableRelease, rows_in, sorted_rows
-from export.removals import WHY, Removals
 from ingest.progress import progress
 
 KINDS = ("added", "removed", "relabelled", "moved")
@@ -92,7 +92,7 @@ class ReleaseDiff:
             yield json.loads(line)
 
     def categories(self) -> Row:
-        """As `export.category_changes` has it."""
+        """As `export.diff.category_changes` has it."""
         return category_changes(self.old.tree, self.new.tree, self.flow)
 
     def summary(self) -> Row:

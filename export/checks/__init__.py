@@ -17,9 +17,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from export import layout, picture_checks, table_checks
+from export import layout
+from export.checks import picture_checks, table_checks
+from export.checks.soundness import is_sound
 from export.sealed import is_sealed
-from export.soundness import is_sound
 
 CHUNK = 1 << 20
 
@@ -63,8 +64,8 @@ Tick = Callable[[int], object]
 def check_release(folder: Path, *, tick: Tick = lambda n: None, decode: bool = True) -> list[Problem]:
     """All broken rules of a release folder, in the order of the rules; empty when it is sound.
 
-    A sound release needs little memory (`export.soundness`); naming what is wrong with another takes about
-    3 kB a picture.
+    A sound release needs little memory (`soundness`); naming what is wrong with another takes about 3 kB a
+    picture.
 
     Args:
         folder: the release folder.

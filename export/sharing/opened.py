@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from export import layout
-from export.bucket import SCHEME, BadAddress, BucketError, BucketFolder
+from export.places.bucket import SCHEME, BadAddress, BucketError, BucketFolder
 
 AHEAD = 8
 """Pictures of a bucket that are fetched before they are needed; a few megabytes each."""

@@ -1,4 +1,4 @@
-"""Where a release in a bucket grows, and how one is looked at: the counterpart of `export.workplace`.
+"""Where a release in a bucket grows, and how one is looked at: the counterpart of `export.places.workplace`.
 
 Pictures go straight to `s3://…/<name>-<version>/`; what describes them is made in a folder on this machine
 and follows at the end, SHA256SUMS last: with it the objects are a release, without it they are none. While
@@ -19,10 +19,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from export import layout
-from export.bucket import THREADS, BucketError, BucketFolder
 from export.checks import Problem, check_release
-from export.soundness import Seen, is_sound, listed, see_picture, walk_folder
-from export.workplace import Workplace
+from export.checks.soundness import Seen, is_sound, listed, see_picture, walk_folder
+from export.places.bucket import THREADS, BucketError, BucketFolder
+from export.places.workplace import Workplace
 
 AHEAD = 4 * THREADS
 Tick = Callable[[int], object]
@@ -30,7 +30,7 @@ Tick = Callable[[int], object]
 
 @dataclass
 class BucketShelf:
-    """Pictures of a release in a bucket; see `export.shelf.Shelf`."""
+    """Pictures of a release in a bucket; see `export.places.shelf.Shelf`."""
 
     target: BucketFolder
     processes: bool = False

@@ -16,9 +16,9 @@ from typing import NamedTuple
 from PIL import Image, ImageDraw, ImageFont
 
 from export import layout
+from export.card.vote_statistics import VoteStatistics
+from export.places.shelf import read_in
 from export.reader import rows_in
-from export.shelf import read_in
-from export.vote_statistics import VoteStatistics
 
 SIDE = 96
 """Pixels of a sample's longer side."""

@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 
 from export import layout
-from export.card_facts import CardFacts
-from export.vote_statistics import figure
-from export.who_labelled import accuracy, pixels
+from export.card.card_facts import CardFacts
+from export.card.vote_statistics import figure
+from export.card.who_labelled import accuracy, pixels
 
 _CONFORMS = ["http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0"]
 _CONTEXT: dict[str, Any] = {

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from export import layout
+from export.card.stratification import deviation
+from export.card.vote_statistics import VoteStatistics, vote_statistics
 from export.leakage import Leakage, measure_folder
-from export.stratification import deviation
-from export.vote_statistics import VoteStatistics, vote_statistics
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from export import layout, picture_checks, table_checks
+from export import layout
+from export.checks import picture_checks, table_checks
 from export.sealed import is_sealed, leaks, names_of
 from export.tables import GROUP_ROWS
 

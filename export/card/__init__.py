@@ -1,4 +1,4 @@
-"""The dataset card of a release: README.md, with a datasheet's questions answered (`export.datasheet`).
+"""The dataset card of a release: README.md, with a datasheet's questions answered (`export.card.datasheet`).
 
 Markdown with the front matter that the Hugging Face hub reads. No clock and no machine's name inside: equal
 releases have equal cards.
@@ -6,9 +6,10 @@ releases have equal cards.
 
 from __future__ import annotations
 
-from export import datasheet, layout
-from export.card_facts import CardFacts
-from export.who_labelled import accuracy, labelling
+from export import layout
+from export.card import datasheet
+from export.card.card_facts import CardFacts
+from export.card.who_labelled import accuracy, labelling
 
 HUB_LICENCES = {f"cc-{kind}-4.0" for kind in ("by", "by-sa", "by-nc", "by-nd", "by-nc-sa", "by-nc-nd")}
 HUB_LICENCES |= {"cc0-1.0", "mit", "apache-2.0", "odbl", "pddl", "cdla-permissive-2.0"}

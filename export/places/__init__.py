@@ -1,0 +1,1 @@
+"""Where a release grows and stands: a folder beside its final name, or a bucket."""
