@@ -4,7 +4,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 export PYTHON
 
-.PHONY: help venv install install-dev demo serve test test-kills bench-export bench-quality peers format clean
+.PHONY: help venv install install-dev demo serve test test-kills bench-export bench-quality bench-training peers format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -41,6 +41,9 @@ bench-quality: peers ## quality beside crowd-kit and cleanlab, on the vote table
 
 bench-export: install-dev ## export of 10^4 and 10^5 small pictures beside cp -r and stripping (PEER=python with datumaro)
 	@$(PY) -m benchmarks.export_speed $(if $(PEER),--peer $(PEER))
+
+bench-training: install-dev ## what CIFAR-10N's real label errors cost, through all of Assay (DATA=FOLDER with cifar10n/)
+	@$(PY) -m benchmarks.training_cifar10n $(DATA)
 
 format: install-dev ## format the code and mend what the linter can
 	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .
