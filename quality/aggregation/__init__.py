@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from annotation_site.figures import number_of
 from quality.aggregation.accuracy import estimated_accuracy
 from quality.aggregation.auto import fit_auto
 from quality.aggregation.dawid_skene import fit_dawid_skene
@@ -102,7 +103,7 @@ def _summary(votes: Votes, fit: Fit, alike: float) -> dict[str, Any]:
         )
     silent = int((votes.per_task == 0).sum())
     if silent:
-        warnings.append(f"{silent} tasks have only abstentions: their label is a guess")
+        warnings.append(f"with abstentions alone: {number_of(silent, 'task')}; its label is a guess")
     if len(votes.labels) == 1:
         warnings.append("only one label was ever chosen: confidence says nothing")
     if not len(votes.tasks):

@@ -18,6 +18,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from annotation_site.figures import number_of
 from quality.aggregation.codes import as_text, distinct_pairs, stable_order, text_codes
 
 ABSTAIN = ("__unsure__", "unsure")
@@ -123,7 +124,7 @@ def clean_votes(
     worker, workers = _compact(worker, names["worker"])
     known, notes = _clean_gold(gold, tasks)
     if len(tasks) < len(names["task"]):
-        notes.insert(0, f"{len(names['task']) - len(tasks)} tasks have no usable row and were left out")
+        notes.insert(0, f"left out, with no usable row: {number_of(len(names['task']) - len(tasks), 'task')}")
     given = np.bincount(task, minlength=len(tasks))
     worker_given = np.bincount(worker, minlength=len(workers))
 
@@ -252,9 +253,9 @@ def _clean_gold(gold: pd.DataFrame | None, tasks: np.ndarray) -> tuple[dict[int,
             twice += known.get(here, answers[answer]) != answers[answer]
             known[here] = answers[answer]
     if aside:
-        notes.append(f"{aside} gold tasks have no vote and were left aside")
+        notes.append(f"left aside, with no vote: {number_of(aside, 'gold task')}")
     if twice:
-        notes.append(f"{twice} gold tasks were given two answers; the last row counts")
+        notes.append(f"given two answers: {number_of(twice, 'gold task')}; the last row counts")
     if empty:
-        notes.append(f"{empty} gold rows have no task or no definite label and were left out")
+        notes.append(f"left out, with no task or no definite label: {number_of(empty, 'gold row')}")
     return known, notes
