@@ -19,6 +19,7 @@ from export import api as releases_api
 from export.models import Acceptance, Release, Withdrawal
 from export.services.publish import publish_release
 from export.services.sharing import share_release
+from tests.export.visitors import wait_for_the_server
 from tests.export.world import World, bytes_of
 
 pytestmark = pytest.mark.django_db
@@ -233,6 +234,7 @@ def test_the_client_of_the_readme_downloads_and_opens_a_release(world, tmp_path,
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=place, capture_output=True, text=True, timeout=240
     )
+    wait_for_the_server()
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.splitlines()[-1] == "8 ['finch', 'owl']"
     assert bytes_of(place / "birds-1.0.0") == bytes_of(Path(release.location))

@@ -16,6 +16,7 @@ from export.models import Release
 from export.services.publish import publish_release
 from export.services.sharing import share_release
 from tests.chromium import find_chromium
+from tests.export.visitors import wait_for_the_server
 from tests.export.world import World
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -72,6 +73,7 @@ def visit(browser: Browser, live_server: Any) -> Iterator[Open]:
     yield window
     for context in contexts:
         context.close()
+    wait_for_the_server()
     assert faults == []
 
 

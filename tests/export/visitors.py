@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+import threading
+import time
 
 from django.test import Client
 
@@ -24,3 +26,11 @@ def text(client: Client, address: str, status: int = 200) -> str:
     answer = client.get(address)
     assert answer.status_code == status, (address, answer.status_code)
     return html.unescape(answer.content.decode())
+
+
+def wait_for_the_server(seconds: float = 20.0) -> None:
+    """Until the live server has answered whoever has left: then the database may be emptied."""
+    end = time.monotonic() + seconds
+    while any("process_request_thread" in thread.name for thread in threading.enumerate()):
+        assert time.monotonic() < end, "the live server is still answering"
+        time.sleep(0.01)
