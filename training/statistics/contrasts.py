@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from annotation_site.figures import points
 from training.arms import AUDIT
 from training.statistics.bootstrap import Bootstrap, Estimate, holm, smallest_difference
 
@@ -95,7 +96,7 @@ def warnings_of(contrasts: Contrasts) -> list[str]:
     """What the data cannot tell apart."""
     lines, primary = [], contrasts.primary
     if primary is not None and not primary.told_apart:
-        interval = f"{100 * primary.difference.lo:+.1f} to {100 * primary.difference.hi:+.1f} points"
+        interval = f"{points(primary.difference.lo)} to {points(primary.difference.hi)} points"
         seen = 100 * (contrasts.smallest_difference or 0)
         lines.append(
             f"the data cannot tell consensus from majority: the interval of their difference ({interval}) "

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from annotation_site.figures import points
 from training.arms import Labellings
 from training.statistics.bootstrap import Estimate, estimate, resampled_means
 
@@ -192,20 +193,19 @@ def _words(given: float, now: Estimate, steps: list[tuple[dict[str, Any], Estima
     parts = [f"With {given:.1f} usable votes a picture the majority is right on {share}."]
     for (_, gain, top1), name in zip(steps, ("One more vote", "Two more"), strict=True):
         line = (
-            f"{name} on every picture would change that by {100 * gain.value:+.1f} points "
-            f"({100 * gain.lo:+.1f} to {100 * gain.hi:+.1f})"
+            f"{name} on every picture would change that by {points(gain.value)} points "
+            f"({points(gain.lo)} to {points(gain.hi)})"
         )
         if top1 is None:
             line += "; what the model gains cannot be told, because the cost of label error is unknown"
         elif top1.lo <= 0 <= top1.hi:
             line += (
-                f"; whether the model gains cannot be told ({100 * top1.lo:+.1f} to {100 * top1.hi:+.1f} "
+                f"; whether the model gains cannot be told ({points(top1.lo)} to {points(top1.hi)} "
                 "points of test accuracy)"
             )
         else:
             line += (
-                f", and test accuracy by about {100 * top1.value:+.1f} "
-                f"({100 * top1.lo:+.1f} to {100 * top1.hi:+.1f})"
+                f", and test accuracy by about {points(top1.value)} ({points(top1.lo)} to {points(top1.hi)})"
             )
         parts.append(f"{line}.")
     parts.append(

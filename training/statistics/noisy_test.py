@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from annotation_site.figures import points
 from training.arms.ballots import one_vote, positions, read_ballots
 from training.release import Release
 from training.statistics.bootstrap import Bootstrap, Estimate
@@ -83,7 +84,7 @@ def _words(count: int, errors: Mapping[str, Mapping[str, float]], shown: str, ga
         f"one vote is wrong on {100 * errors['one_vote']['value']:.1f}%. Judged by that consensus, the "
         f"model taught on {shown} would look {100 * abs(gap.value):.1f} points "
         f"{'better' if gap.value > 0 else 'worse'} than by references "
-        f"(95% interval of the change {100 * gap.lo:+.1f} to {100 * gap.hi:+.1f})."
+        f"(95% interval of the change {points(gap.lo)} to {points(gap.hi)})."
     )
 
 
