@@ -33,9 +33,7 @@ class Finding:
 def leading(findings: Iterable[Finding]) -> tuple[str, Finding] | None:
     """The picture's label and the row that says so; None where nothing is said, or the label was refuted."""
     refuted: set[str] = set()
-    for row in sorted(
-        findings, key=lambda r: (not r.finished, -r.round, -r.confidence, r.proposed or r.label)
-    ):
+    for row in sorted(findings, key=_rank):
         if row.proposed is None:
             return None if row.label in refuted else (row.label, row)
         if row.label == YES and row.proposed not in refuted:
