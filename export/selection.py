@@ -9,7 +9,7 @@ Two questions a duplicate group must answer, in this order:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from export.layout import NONE, SPLITS
@@ -141,6 +141,18 @@ class Scope:
     def holds_category(self, category: str) -> bool:
         """Whether a label is one of the categories asked for."""
         return not self.categories or category in self.categories
+
+
+def with_descendants(roots: Iterable[str], children: Mapping[str | None, Sequence[str]]) -> set[str]:
+    """The categories named and all below them. `children`: those straight below each."""
+    found: set[str] = set()
+    waiting = list(roots)
+    while waiting:
+        key = waiting.pop()
+        if key not in found:
+            found.add(key)
+            waiting += children.get(key, [])
+    return found
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     print(
         f"{number_of(summary['tasks'], 'task')} settled by {summary['method']}{pictures_told} from "
-        f"{summary['votes_used']} of {number_of(summary['votes_read'], 'vote')}{left_out} -> {args.output}"
+        f"{summary['votes_used']:,} of {number_of(summary['votes_read'], 'vote')}{left_out} -> {args.output}"
     )
     return 0
 

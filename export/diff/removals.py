@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from export import layout
 from export.reader import ReleaseFolder, rows_in
+from export.selection import LEFT_OUT, with_descendants
 
+_FILTERED = (
+    "other_category",
+    "other_licence",
+    "few_votes",
+    "unsure",
+    "surplus",
+    "reference_none",
+    "none_of_these",
+)
 WHY: dict[str, str] = {
     "taken_down": "taken down",
     "merged": "turned out to show the same picture as another one, which stays",
-    "other_category": "its label is none of the categories asked for",
-    "other_licence": "its licence is none of those asked for",
-    "few_votes": "fewer votes than asked for",
-    "unsure": "the consensus is less sure than asked for",
-    "surplus": "its class has as many training pictures as asked for",
-    "reference_none": "experts say that it shows none of the categories",
-    "none_of_these": "the consensus is that it shows none of the categories",
+    **{reason: LEFT_OUT[reason] for reason in _FILTERED},
     "no_consensus": "no vote decides on it any more",
 }
 """Every reason that can be known for a picture's leaving, with its meaning."""
@@ -30,7 +33,10 @@ class Removals:
         self.new = new
         self.before: dict[str, Any] = old.about.get("parameters") or {}
         self.parameters: dict[str, Any] = new.about.get("parameters") or {}
-        self.below = _descendants(new.tree, self.parameters.get("categories") or [])
+        children: dict[str | None, list[str]] = {}
+        for node in new.tree:
+            children.setdefault(node.get("parent"), []).append(node["id"])
+        self.below = with_descendants(self.parameters.get("categories") or [], children)
         self.taken_down = set(self.parameters.get("taken_down") or [])
         self._stands_for: dict[str, str] | None = None
 
@@ -69,18 +75,3 @@ class Removals:
             odd = (row for row in rows if row["image"] != row["duplicate_group"])
             self._stands_for = {row["duplicate_group"]: row["image"] for row in odd}
         return self._stands_for
-
-
-def _descendants(tree: Iterable[dict[str, Any]], roots: Iterable[str]) -> set[str]:
-    """The categories asked for and everything below them."""
-    children: dict[str | None, list[str]] = {}
-    for node in tree:
-        children.setdefault(node.get("parent"), []).append(node["id"])
-    found: set[str] = set()
-    waiting = list(roots)
-    while waiting:
-        key = waiting.pop()
-        if key not in found:
-            found.add(key)
-            waiting += children.get(key, [])
-    return found

@@ -13,7 +13,7 @@ from annotation_site.models import Round
 from export import layout
 from export.models import Release
 from export.pixels import Pixels
-from export.selection import Filters, Scope
+from export.selection import Filters, Scope, with_descendants
 from export.split_file import digest, read_split_file, without_share
 from ingest.models import Candidate, Dataset, Image, Source
 from ingest.services.images import resolve_images
@@ -207,7 +207,7 @@ def _scope(dataset: Dataset, wishes: Wishes) -> tuple[Scope, dict[str, Any]]:
         "sources": sorted(s.location if s.kind in REMOTE else f"{s.kind} {s.pk}" for s in sources),
     }
     scope = Scope(
-        frozenset(_with_descendants(categories, children)),
+        frozenset(with_descendants(categories, children)),
         frozenset(licences),
         frozenset(source.pk for source in sources),
     )
@@ -222,17 +222,6 @@ def _sources(dataset: Dataset, asked: Sequence[str]) -> list[Source]:
         called.setdefault(source.location, []).append(source)
     names = _chosen(asked, called, "--source", "source")
     return list({source.pk: source for name in sorted(names) for source in called[name]}.values())
-
-
-def _with_descendants(roots: Iterable[str], children: dict[str | None, list[str]]) -> set[str]:
-    found: set[str] = set()
-    waiting = list(roots)
-    while waiting:
-        key = waiting.pop()
-        if key not in found:
-            found.add(key)
-            waiting += children.get(key, [])
-    return found
 
 
 def _licences(dataset: Dataset) -> set[str]:
