@@ -43,5 +43,7 @@ def leading(findings: Iterable[Finding]) -> tuple[str, Finding] | None:
     return None
 
 
-def _rank(row: Finding) -> tuple[bool, int, float, str]:
-    return (not row.finished, -row.round, -row.confidence, row.proposed or row.label)
+def _rank(row: Finding) -> tuple[bool, int, float, str, str, str]:
+    """First what counts first; rows that differ in what they say never rank alike."""
+    named = row.proposed or row.label
+    return (not row.finished, -row.round, -row.confidence, named, row.label, row.proposed or "")
