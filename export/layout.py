@@ -78,7 +78,7 @@ VOTES_SCHEMA = pa.schema(
 )
 POSTERIORS_SCHEMA = pa.schema([("image", _TEXT), ("category", _TEXT), ("probability", _FLOAT)])
 
-_VERSION = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})")
+_VERSION = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})", re.ASCII)
 
 
 def parse_version(text: str) -> tuple[int, int, int]:

@@ -86,9 +86,13 @@ class BucketPlace(Workplace):
         return ""
 
     def answers_taken(self) -> bool:
-        """Whether answers of something else stand where ours would go."""
-        parent = self.target.parent
-        return parent.has(self.final_answers.name) and not parent.has(self._marker)
+        """See `Workplace.answers_taken`."""
+        parent, name = self.target.parent, self.final_answers.name
+        if not parent.has(name):
+            return False
+        if not self.answers.exists():
+            return not parent.has(self._marker)
+        return parent.get(name) != self.answers.read_bytes()
 
     def begin(self) -> None:
         """See `Workplace.begin`."""

@@ -31,6 +31,8 @@ from export.places.shelf import FolderShelf, Shelf
 from export.tables import read_rows
 
 STAMP = f"{CODE_VERSION} pillow {PIL.__version__}\n"
+_OURS = {"selection.parquet", "selection.new", "stamp", "answers.csv", "spare", "release"}
+"""All that ever stands in the folder beside the final name; where there is more, it is somebody else's."""
 
 
 class Busy(RuntimeError):
@@ -69,15 +71,24 @@ class Workplace:
         return f"{self.final} exists already" if os.path.lexists(self.final) else ""
 
     def answers_taken(self) -> bool:
-        """Whether answers of something else stand where ours would go: a killed run of ours left more."""
-        return self.final_answers.exists() and not self.resumed
+        """Whether answers of something else stand where ours go: a killed run of ours left the same as ours.
+
+        To be asked at first, and again when ours are written.
+        """
+        if not os.path.lexists(self.final_answers):
+            return False
+        if not self.answers.exists():
+            return not self.resumed
+        return not self.final_answers.is_file() or not filecmp.cmp(
+            self.answers, self.final_answers, shallow=False
+        )
 
     def __enter__(self) -> Workplace:
         """Make and lock the folder.
 
         Raises:
             Busy: another process holds it.
-            OSError: the output folder cannot be made or written.
+            OSError: the output folder cannot be made or written, or holds something else in this place.
         """
         while True:
             self.resumed = self.root.exists()
@@ -89,6 +100,9 @@ class Workplace:
                 os.close(self._lock)
                 raise Busy(f"another process is exporting {self.final.name} to this folder") from None
             if self.root.exists() and os.path.samestat(os.fstat(self._lock), self.root.stat()):
+                if {path.name for path in self.root.iterdir()} - _OURS:
+                    os.close(self._lock)
+                    raise FileExistsError(errno.EEXIST, "holds something else than a release", str(self.root))
                 return self
             os.close(self._lock)  # its holder finished and removed it between our two steps
 

@@ -14,8 +14,10 @@ and 4, the next run of the same command makes the same bytes (a fingerprint says
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -37,6 +39,7 @@ from export.services.describe import describe
 from export.services.plan import Plan, ReleaseRefused
 from export.tables import read_rows
 from export.tally import Tally, warnings_of
+from ingest.models import Dataset
 from ingest.progress import progress
 
 ROWS = 2_000
@@ -86,13 +89,14 @@ class Recipe:
 
     `choose` writes the selection, the votes and the soft labels, or raises ReleaseFailed. `originals` gives
     the pictures, `inspect` may object to what was written. `told`: what release.json says other than the
-    database does. `keep` writes further rows in the transaction that records the release.
+    database does; `tree`: likewise categories.json. `keep` writes further rows in the transaction that records the release.
     """
 
     choose: Callable[[Workplace], Tally]
     originals: Originals
     inspect: Callable[[Workplace], None] = lambda place: None
     told: dict[str, Any] = field(default_factory=dict)
+    tree: list[dict[str, Any]] | None = None
     keep: Callable[[Release], None] = lambda release: None
 
 
@@ -110,12 +114,15 @@ def make_release(plan: Plan, output: Path | str, recorded: Release | None, recip
         room = _room(output, layout.folder_name(plan.dataset.name, plan.version))
         if taken := room.taken():
             raise ReleaseRefused(f"{taken}; choose a new version, or another --output")
-        with room as place:
-            if plan.sealed and place.answers_taken():
-                place.discard()
+        with ExitStack() as stack:
+            try:
+                place = stack.enter_context(room)
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise
                 raise ReleaseRefused(
-                    f"{place.answers_location} exists already; choose a new version, or another --output"
-                )
+                    f"--output {output} cannot be used: {error.filename}: {error.strerror}"
+                ) from None
             return _make(plan, place, recorded, recipe)
     except BadAddress as error:
         raise ReleaseRefused(f"--output {error}") from None
@@ -126,6 +133,8 @@ def make_release(plan: Plan, output: Path | str, recorded: Release | None, recip
 def _room(output: Path | str, name: str) -> Workplace:
     if isinstance(output, str) and "://" in output:
         return BucketPlace(BucketFolder.parse(output).below(name), settings.DATA_DIR / "exports")
+    if not str(output).strip():
+        raise ReleaseRefused("--output is empty: name a folder or s3://…")
     folder = Path(output).absolute()
     if folder.exists() and not folder.is_dir():
         raise ReleaseRefused(f"--output {output}: is no folder")
@@ -136,24 +145,33 @@ def _make(plan: Plan, place: Workplace, recorded: Release | None, recipe: Recipe
     if recorded and _left_complete(place, recorded):
         _check_folder(place)
         return _finished(place, recorded, [], again=True)
-    place.begin()
     try:
+        _check_answers(plan, place)
+        place.begin()
         tally = recipe.choose(place)
         place.settle_selection(json.dumps(plan.parameters, sort_keys=True))
         _copy(plan, place, tally, recipe.originals)
         recipe.inspect(place)
-        document = describe(plan, place, tally, recipe.told)
+        document = describe(plan, place, tally, recipe.told, recipe.tree)
         mark = _check_folder(place)
+        _check_answers(plan, place)
         if recorded and recorded.fingerprint != mark:
             raise ReleaseRefused(
                 f"{recorded} exists already, and the database has changed since; choose a new version"
             )
+        release = recorded or _record(plan, place, document, mark, recipe.keep)
     except Exception:
         # What a kill leaves is picked up again; what failed would only fill the disk.
         place.discard()
         raise
-    release = recorded or _record(plan, place, document, mark, recipe.keep)
     return _finished(place, release, _warnings(plan, tally, document), again=recorded is not None)
+
+
+def _check_answers(plan: Plan, place: Workplace) -> None:
+    if plan.sealed and place.answers_taken():
+        raise ReleaseRefused(
+            f"{place.answers_location} exists already; choose a new version, or another --output"
+        )
 
 
 def _left_complete(place: Workplace, recorded: Release) -> bool:
@@ -228,6 +246,7 @@ def _record(
 ) -> Release:
     """The rows that keep this release's pictures in their splits; one transaction."""
     with transaction.atomic():
+        _check_alone(plan)
         if plan.dataset.splits != document["parameters"]["splits"]:
             plan.dataset.splits = document["parameters"]["splits"]
             plan.dataset.save(update_fields=["splits"])
@@ -246,6 +265,15 @@ def _record(
         while batch := list(islice(rows, ROWS)):
             ReleaseImage.objects.bulk_create(batch)
     return release
+
+
+def _check_alone(plan: Plan) -> None:
+    """Nothing was published since the plan was made, which reads what test holds from the releases before."""
+    Dataset.objects.select_for_update(no_key=True).get(pk=plan.dataset.pk)
+    if set(plan.dataset.releases.values_list("pk", flat=True)) != {r.pk for r in plan.earlier}:
+        raise ReleaseFailed(
+            f"another release of {plan.dataset.name} was published meanwhile: run the same command again"
+        )
 
 
 def _release_images(release: Release, place: Workplace) -> Iterator[ReleaseImage]:

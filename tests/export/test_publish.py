@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -14,6 +15,8 @@ from annotation_site.models import Round, Task
 from export import layout
 from export.checks import check_release
 from export.models import Release, ReleaseImage
+from export.services import making
+from export.services.plan import Plan
 from export.services.publish import publish_release
 from ingest.models import Category, DuplicateGroup
 from quality.models import Consensus, Gold, Reference
@@ -302,6 +305,48 @@ def test_an_output_that_is_no_folder_or_holds_something_else(world: World, tmp_p
     made = export(world, "1.0.0", tmp_path / "full")
     assert sorted(p.name for p in (tmp_path / "full").iterdir()) == ["birds-1.0.0", "notes.txt"]
     assert check_release(Path(made["folder"])) == []
+
+
+def test_nothing_of_others_is_lost_where_a_release_would_grow(world: World, tmp_path: Path) -> None:
+    left = tmp_path / ".birds-1.0.0.partial"
+    left.mkdir()
+    (left / "notes.txt").write_text("mine")
+    error = refused(world, "1.0.0", tmp_path)
+    assert (error.returncode, "holds something else" in str(error)) == (2, True)
+    assert (left / "notes.txt").read_text() == "mine"
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / left.name).write_text("mine")
+    error = refused(world, "1.0.0", tmp_path / "sub")
+    assert (error.returncode, "File exists" in str(error)) == (2, True)
+    assert (tmp_path / "sub" / left.name).read_text() == "mine"
+
+
+def test_an_output_that_names_no_place(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    error = refused(world, "1.0.0", Path(), "--output", "")
+    assert (error.returncode, "is empty" in str(error)) == (2, True)
+    (tmp_path / "file").write_text("mine")
+    error = refused(world, "1.0.0", tmp_path / "file" / "below")
+    assert (error.returncode, "Not a directory" in str(error)) == (2, True)
+    assert not list((tmp_path / "here").iterdir())
+
+
+def test_a_release_that_another_overtook_is_not_published(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = making.describe
+
+    def overtaken(plan: Plan, *rest: Any) -> dict[str, Any]:
+        if plan.version == "1.0.0":
+            export(world, "1.1.0", tmp_path / "out")
+        return usual(plan, *rest)
+
+    monkeypatch.setattr(making, "describe", overtaken)
+    error = refused(world, "1.0.0", tmp_path / "out")
+    assert (error.returncode, "was published meanwhile" in str(error)) == (1, True)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["birds-1.1.0"]
+    assert [str(release) for release in Release.objects.all()] == ["birds-1.1.0"]
 
 
 @pytest.mark.parametrize("splits", ["80/10", "0/50/50", "100/0/0", "50/40/20", "a/b/c", "80/-10/30", ""])

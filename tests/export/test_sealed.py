@@ -82,6 +82,15 @@ def test_answers_that_are_there_are_never_overwritten(world: World, tmp_path: Pa
     with pytest.raises(ReleaseRefused, match=r"birds-1\.0\.0-answers\.csv exists already"):
         publish_release(world.dataset, "1.0.0", tmp_path, SEALED)
     assert file.read_text() == "mine"
+    (tmp_path / ".birds-1.0.0.partial").mkdir()  # a killed run does not make them its own
+    with pytest.raises(ReleaseRefused, match=r"birds-1\.0\.0-answers\.csv exists already"):
+        publish_release(world.dataset, "1.0.0", tmp_path, SEALED)
+    assert file.read_text() == "mine"
+    file.unlink()
+    file.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ReleaseRefused, match="exists already"):
+        publish_release(world.dataset, "1.0.0", tmp_path, SEALED)
+    assert file.is_symlink()
 
 
 def test_a_category_called_unlabelled_and_labels_published_before(world: World, tmp_path: Path) -> None:
