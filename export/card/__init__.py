@@ -6,6 +6,7 @@ releases have equal cards.
 
 from __future__ import annotations
 
+from annotation_site.figures import number_of
 from export import layout
 from export.card import datasheet
 from export.card.card_facts import CardFacts
@@ -29,8 +30,10 @@ def dataset_card(facts: CardFacts) -> str:
     parts = [
         _front_matter(facts, name),
         f"# {facts.title or release['name']} {release['version']}",
-        f"{counts['images']:,} pictures in {len(counts['categories'])} categories; "
-        f"{counts['votes']:,} votes by {counts['workers']:,} workers. {accuracy(release)}",
+        f"{number_of(counts['images'], 'picture')} in "
+        f"{number_of(len(counts['categories']), 'category', 'categories')}; "
+        f"{number_of(counts['votes'], 'vote')} by {number_of(counts['workers'], 'worker')}. "
+        f"{accuracy(release)}",
         _sealed(facts),
         _figures(facts),
         _loading(name),

@@ -11,7 +11,10 @@ from export.leakage import Leakage
 
 @dataclass(frozen=True)
 class RoundFacts:
-    """A round whose votes are in the release, as it was set up; `instructions`: the newest text."""
+    """A round whose votes are in the release, as it was set up; `instructions`: the newest text.
+
+    `taken_over`: all its votes were given elsewhere, on terms that are not on record.
+    """
 
     id: str
     title: str
@@ -25,6 +28,7 @@ class RoundFacts:
     access: str
     instructions_version: int
     instructions: str
+    taken_over: bool = False
 
 
 @dataclass(frozen=True)

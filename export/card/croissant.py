@@ -6,10 +6,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from annotation_site.figures import number_of
 from export import layout
 from export.card.card_facts import CardFacts
 from export.card.vote_statistics import figure
 from export.card.who_labelled import accuracy, pixels
+from export.selection import LEFT_OUT
 
 _CONFORMS = ["http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0"]
 _CONTEXT: dict[str, Any] = {
@@ -86,21 +88,28 @@ def croissant(facts: CardFacts, checksums: dict[str, str]) -> dict[str, Any]:
 def _responsible(facts: CardFacts) -> dict[str, Any]:
     """What is known of Croissant RAI 1.0 (docs.mlcommons.org/croissant/docs/croissant-rai-spec.html)."""
     counts = facts.release["counts"]
-    asked = [f"{r.question}, {r.votes_min} to {r.votes_max} votes a picture" for r in facts.rounds]
+    here = [r for r in facts.rounds if not r.taken_over]
+    asked = [f"{r.question}, {r.votes_min} to {r.votes_max} votes a picture" for r in here]
+    blind = ["Blind votes by several workers, then consensus"] if here else []
+    elsewhere = ["Votes that were given elsewhere and taken over"] if len(here) < len(facts.rounds) else []
     agreement = [
         f"{question}: Krippendorff's alpha {figure(found.alpha)}, Fleiss' kappa {figure(found.kappa)}"
         for question, found in facts.votes.agreement.items()
     ]
-    per_item = counts["votes"] / counts["images"] if counts["images"] else 0
+    shown = counts["images"] - (counts["test"] if facts.sealed else 0)
+    per_item = counts["votes"] / shown if shown else 0
     known = {
-        "rai:dataCollection": "; ".join(f"{n} {kind}" for kind, n in facts.sources.items()),
-        "rai:dataCollectionMissingData": "; ".join(f"{n} {key}" for key, n in counts["left_out"].items()),
+        "rai:dataCollection": "; ".join(number_of(n, kind) for kind, n in facts.sources.items()),
+        "rai:dataCollectionMissingData": "; ".join(
+            f"{n:,}: {LEFT_OUT.get(key, key)}" for key, n in counts["left_out"].items()
+        ),
         "rai:dataPreprocessingProtocol": pixels(facts.release["parameters"]),
-        "rai:dataAnnotationProtocol": "; ".join(["Blind votes by several workers, then consensus", *asked]),
-        "rai:dataAnnotationPlatform": "Assay",
+        "rai:dataAnnotationProtocol": "; ".join([*blind, *asked, *elsewhere]),
+        "rai:dataAnnotationPlatform": "Assay" if here else "",
         "rai:dataAnnotationAnalysis": "; ".join([*agreement, accuracy(facts.release)]),
         "rai:annotationsPerItem": f"{per_item:.2f} counted votes a picture on average",
-        "rai:annotatorDemographics": f"{counts['workers']} workers, pseudonymous; nothing else is on record",
+        "rai:annotatorDemographics": f"{number_of(counts['workers'], 'worker')}, pseudonymous; nothing else "
+        "is on record",
         "rai:dataUseCases": "Training and comparing image classifiers; studying labels and votes",
         "rai:dataLimitations": "Shows what its sources show; class shares are those of the collection",
         "rai:personalSensitiveInformation": "Not on record whether people can be recognised",

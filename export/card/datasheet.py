@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from annotation_site.figures import number_of
 from export import layout
 from export.card.card_facts import CardFacts
 from export.card.stratification import sentence
@@ -81,7 +82,7 @@ def _imbalance(found: dict[str, Any] | None) -> str:
         return ""
     most, least = found["largest"], found["smallest"]
     if most["images"] == least["images"]:
-        return f"Every class has {most['images']:,} training pictures."
+        return f"Every class has {number_of(most['images'], 'training picture')}."
     return (
         f"Training pictures a class: {least['images']:,} (`{least['category']}`) to {most['images']:,} "
         f"(`{most['category']}`), 1 to {found['ratio']:.1f}; as diverse as {found['effective_classes']:.1f} "
@@ -96,7 +97,7 @@ def _left_out(left_out: dict[str, int]) -> str:
 
 def collection(facts: CardFacts) -> str:
     """Where the pictures come from, and what that leaves out."""
-    kinds = ", ".join(f"{n:,} {kind}" for kind, n in facts.sources.items()) or "none on record"
+    kinds = ", ".join(number_of(n, kind) for kind, n in facts.sources.items()) or "none on record"
     hosts = ", ".join(f"{host} ({n:,})" for host, n in _top(facts.hosts)) or "none on record"
     fate = ", ".join(f"{n:,} {state}" for state, n in facts.candidates.items() if n)
     crawled = any(kind in REMOTE for kind in facts.sources)
@@ -141,7 +142,7 @@ def maintenance(facts: CardFacts) -> str:
     before = f"It follows {facts.release['name']} {parent}. " if parent else ""
     gone = facts.release["parameters"].get("taken_down")
     if gone:
-        before += f"It is the same without {len(gone):,} pictures that were taken down. "
+        before += f"It is the same without what was taken down: {number_of(len(gone), 'picture')}. "
     return section(
         "Maintenance",
         f"A release never changes. {before}`manage.py diff_releases` tells exactly what changed between two. "

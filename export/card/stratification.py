@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from scipy.special import chdtrc
 
+from annotation_site.figures import number_of
+
 
 def deviation(
     categories: Mapping[str, Mapping[str, int]], splits: Sequence[str] = ("train", "val", "test")
@@ -58,8 +60,10 @@ def sentence(found: Mapping[str, Any] | None) -> str:
     if not found["largest"]:
         return "Every class has the same share of every split."
     direction = "more" if found["largest"] > 0 else "less"
+    chance = "< 0.001" if found["p"] < 0.001 else f"= {found['p']:.3f}"
     return (
         f"Classes are spread over the splits by chance: `{found['category']}` differs most, its share of "
-        f"{found['split']} is {abs(found['largest']):.1%} {direction} than of the whole release "
-        f"(chi-square {found['chi2']:.1f} with {found['degrees']} degrees of freedom, p = {found['p']:.3f})."
+        f"{found['split']} is {100 * abs(found['largest']):.1f} percentage points {direction} than of the "
+        f"whole release (chi-square {found['chi2']:.1f} with {number_of(found['degrees'], 'degree')} of "
+        f"freedom, p {chance})."
     )

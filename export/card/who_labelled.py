@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from annotation_site.figures import number_of
 from export import layout
 from export.card.card_facts import CardFacts, Experts, RoundFacts
 from export.card.datasheet import cell, section
 from export.card.vote_statistics import Agreement, figure
 
+IMPORT = "import"
+"""The provider of workers whose votes `import_votes` took in."""
 WORDS = 1500
 """Most characters of instructions that are quoted."""
 
@@ -18,7 +21,7 @@ def labelling(facts: CardFacts) -> str:
     return section(
         "Preprocessing, cleaning, labelling",
         pixels(facts.release["parameters"]),
-        "Workers voted blind: nobody saw another's answer. Rounds:",
+        f"{_blind(facts.providers)} Rounds:",
         "\n".join(_round(facts, told) for told in facts.rounds) or "- no round on record",
         *_instructions(facts.rounds),
         _people(facts),
@@ -30,6 +33,16 @@ def labelling(facts: CardFacts) -> str:
         "that the picture shows one of them), `votes.parquet` holds every counted vote, so that labels can "
         "be made anew in another way.",
     )
+
+
+def _blind(providers: dict[str, int]) -> str:
+    """Whether workers saw each other's answers; of votes from elsewhere nobody here knows."""
+    if not providers.get(IMPORT):
+        return "Workers voted blind: nobody saw another's answer."
+    unknown = "were given elsewhere, and whether those workers saw each other's answers is not on record"
+    if len(providers) == 1:
+        return f"The votes {unknown}."
+    return f"Workers voted blind: nobody saw another's answer. Votes that were taken over {unknown}."
 
 
 def pixels(parameters: dict[str, Any]) -> str:
@@ -53,18 +66,30 @@ def _round(facts: CardFacts, told: RoundFacts) -> str:
     cast = facts.votes.rounds.get(told.id)
     parts = [f"- {cell(told.title) or 'round ' + told.id}: {question}"]
     if cast:
-        parts.append(f" {cast.votes:,} votes by {cast.workers:,} workers are in this release.")
-    parts.append(
-        f" {told.votes_min} to {told.votes_max} votes a picture, until the consensus is "
-        f"{told.confidence:.0%} sure; {told.audit_rate:.0%} of the pictures, at random, got the most votes "
-        f"whatever was said; {told.gold_rate:.0%} of what a worker saw had a known answer."
-    )
-    parts.append(f" {_pay(told.price, cast.seconds if cast else None)}")
+        votes, workers = number_of(cast.votes, "vote"), number_of(cast.workers, "worker")
+        parts.append(f" In this release: {votes} by {workers}.")
+    parts.append(f" {_terms(told, cast.seconds if cast else None)}")
     if told.access != "everyone":
         parts.append(" For invited workers only.")
     if cast and cast.agreement:
         parts.append(f" {agreement(cast.agreement)}.")
     return "".join(parts)
+
+
+def _terms(told: RoundFacts, seconds: float | None) -> str:
+    """How many votes were asked for, what they rest on, what was paid."""
+    if told.taken_over:
+        slow = f" A vote took {seconds:.1f} s (median)." if seconds else ""
+        return f"Taken over: how many votes were asked for, of whom and for what pay is not on record.{slow}"
+    asked = (
+        f"{told.votes_min} to {told.votes_max} votes a picture, until the consensus is "
+        f"{told.confidence:.0%} sure"
+    )
+    if told.audit_rate:
+        asked += f"; {told.audit_rate:.0%} of the pictures, at random, got the most votes whatever was said"
+    if told.gold_rate:
+        asked += f"; {told.gold_rate:.0%} of what a worker saw had a known answer"
+    return f"{asked}. {_pay(told.price, seconds)}"
 
 
 def _pay(price: float, seconds: float | None) -> str:
@@ -92,12 +117,13 @@ def _instructions(rounds: list[RoundFacts]) -> list[str]:
 
 def _people(facts: CardFacts) -> str:
     counts, cost = facts.release["counts"], facts.release["cost"]
-    origins = {"site": "people of this site", "import": "taken over from an earlier campaign"}
+    origins = {"site": "people of this site", IMPORT: "taken over from an earlier campaign"}
     came = ", ".join(f"{n:,} {origins.get(name, 'from ' + name)}" for name, n in facts.providers.items())
     voided = ", ".join(f"{n:,} {reason}" for reason, n in facts.voided.items() if n)
-    paid = f" {cost['votes']:,} votes cost {cost['usd']} USD, without fees." if cost else ""
+    paid = f" {number_of(cost['votes'], 'vote')} cost {cost['usd']} USD, without fees." if cost else ""
+    cast = f"{number_of(counts['votes'], 'vote')} by {number_of(counts['workers'], 'worker')}"
     return (
-        f"{counts['votes']:,} votes by {counts['workers']:,} workers{f' ({came})' if came else ''}; their "
+        f"{cast}{f' ({came})' if came else ''}; their "
         "names are pseudonyms that differ from release to release, and nothing else is told of them."
         f"{f' Votes that do not count: {voided}.' if voided else ''}{paid}"
     )
@@ -115,8 +141,9 @@ def _agreement(facts: CardFacts) -> str:
 def agreement(found: Agreement) -> str:
     """The measures of agreement with their intervals."""
     return (
-        f"On {found.tasks:,} tasks with two votes and more: agreement of two votes {figure(found.observed)}, "
-        f"Krippendorff's alpha {figure(found.alpha)}, Fleiss' kappa {figure(found.kappa)}"
+        f"On {number_of(found.tasks, 'task')} with two votes and more: agreement of two votes "
+        f"{figure(found.observed)}, Krippendorff's alpha {figure(found.alpha)}, Fleiss' kappa "
+        f"{figure(found.kappa)}"
     )
 
 
@@ -138,14 +165,14 @@ def _experts(told: Experts) -> str:
     if not told.answers:
         return "No expert has answered."
     agree = (
-        f" Of the {told.twice:,} that two or more answered, they agree on {told.unanimous:,} "
+        f" Two or more answered {told.twice:,} of them, and agree on {told.unanimous:,} "
         f"({told.unanimous / told.twice:.1%})."
         if told.twice
         else " No picture was answered by two of them."
     )
     return (
-        f"References: {told.people:,} {'expert' if told.people == 1 else 'experts'} gave {told.answers:,} "
-        f"answers, blind, for {told.pictures:,} pictures of the dataset.{agree}"
+        f"References: {number_of(told.people, 'expert')} gave {number_of(told.answers, 'answer')}, blind, "
+        f"for {number_of(told.pictures, 'picture')} of the dataset.{agree}"
     )
 
 
@@ -156,5 +183,5 @@ def accuracy(release: dict[str, Any]) -> str:
         return "Label accuracy was not measured: no picture has both votes and an expert's answer."
     return (
         f"Label accuracy {found['value']:.1%} (95% interval {found['lo']:.1%} to {found['hi']:.1%}, "
-        f"{found['n']:,} pictures; {found['basis']})."
+        f"{number_of(found['n'], 'picture')}; {found['basis']})."
     )

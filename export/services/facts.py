@@ -13,6 +13,7 @@ from django.db.models import Count
 from annotation_site.models import Instructions, Participation, Round, Vote
 from export.card.card_facts import CardFacts, Experts, RoundFacts
 from export.card.findings import Findings
+from export.card.who_labelled import IMPORT
 from export.tally import Tally
 from ingest.models import Candidate, Dataset
 from quality.models import Reference
@@ -38,6 +39,7 @@ def round_facts(dataset: Dataset, ids: list[str]) -> list[RoundFacts]:
         ids: as votes.parquet names them.
     """
     rounds = Round.objects.filter(dataset=dataset, pk__in=[int(name) for name in ids]).order_by("id")
+    elsewhere = _taken_over(ids)
     told = {(row.round_id, row.version): row.text for row in Instructions.objects.filter(round__in=rounds)}
     return [
         RoundFacts(
@@ -53,9 +55,19 @@ def round_facts(dataset: Dataset, ids: list[str]) -> list[RoundFacts]:
             access=r.access,
             instructions_version=r.instructions_version,
             instructions=told.get((r.pk, r.instructions_version), ""),
+            taken_over=r.pk in elsewhere,
         )
         for r in rounds
     ]
+
+
+def _taken_over(ids: list[str]) -> set[int]:
+    """Those of the rounds in which only workers of an import have voted."""
+    held = Participation.objects.filter(round_id__in=[int(name) for name in ids], votes__gt=0)
+    cast = set(held.order_by().values_list("round_id", "worker__provider").distinct())
+    return {round_id for round_id, _ in cast} - {
+        round_id for round_id, provider in cast if provider != IMPORT
+    }
 
 
 def workers_by_provider(ids: list[str]) -> dict[str, int]:

@@ -86,6 +86,35 @@ def test_the_croissant_tells_how_the_labels_came_about(world: World, tmp_path: P
 
 
 @pytest.mark.django_db
+def test_votes_from_elsewhere_are_not_said_to_be_blind_or_unpaid(world: World, tmp_path: Path) -> None:
+    for worker in world.workers[:3]:
+        worker.provider = "import"
+        worker.save()
+        world.round.participations.create(worker=worker, votes=18)
+    folder = published(world, tmp_path)
+    card = card_of(folder)
+    assert "whether those workers saw each other's answers is not on record. Rounds:" in card
+    assert "Taken over: how many votes were asked for, of whom and for what pay is not on record." in card
+    assert "Unpaid" not in card
+    assert "Workers voted blind" not in card
+    told = croissant(folder).metadata
+    assert told.data_annotation_protocol == ["Votes that were given elsewhere and taken over"]
+    mine = world.workers[3]
+    world.round.participations.create(worker=mine, votes=1)
+    card = card_of(publish_release(world.dataset, "1.0.1", tmp_path).folder)
+    assert "Workers voted blind: nobody saw another's answer. Votes that were taken over were given" in card
+    assert "Taken over:" not in card
+
+
+@pytest.mark.django_db
+def test_the_votes_of_a_sealed_release_are_averaged_over_the_pictures_that_show_them(
+    world: World, tmp_path: Path
+) -> None:
+    made = publish_release(world.dataset, "1.0.0", tmp_path, Wishes(sealed=True))
+    assert croissant(made.folder).metadata.annotations_per_item == "3.00 counted votes a picture on average"
+
+
+@pytest.mark.django_db
 def test_the_card_answers_a_datasheets_questions(world: World, tmp_path: Path) -> None:
     world.dataset.description = "Made to tell owls from finches."
     world.dataset.save()
@@ -124,7 +153,7 @@ def test_the_card_answers_a_datasheets_questions(world: World, tmp_path: Path) -
         "Krippendorff's alpha 0.",
         "| Finch | Owl | 8 | 100.0% |",
         "2 experts gave 7 answers, blind, for 6 pictures",
-        "Of the 1 that two or more answered, they agree on 1 (100.0%).",
+        "Two or more answered 1 of them, and agree on 1 (100.0%).",
         "Copies across splits:",
         "Every class has the same share of every split.",
     ):

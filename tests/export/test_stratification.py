@@ -17,7 +17,9 @@ def test_it_is_pearsons_test_and_names_the_worst_class() -> None:
     assert found["p"] == pytest.approx(known.pvalue, abs=1e-6)
     assert (found["category"], found["split"], found["degrees"]) == ("cat", "test", 2)
     assert found["largest"] == pytest.approx(30 / 38 - 120 / 260, abs=1e-6)
-    assert "`cat` differs most" in sentence(found)
+    told = sentence(found)
+    assert "`cat` differs most, its share of test is 32.8 percentage points more than of the whole" in told
+    assert "2 degrees of freedom, p < 0.001" in told
 
 
 def test_equal_shares_deviate_by_nothing() -> None:
