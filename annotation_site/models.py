@@ -15,7 +15,7 @@ from django.db import models
 from django.db.models import Q, Sum
 from django.utils import timezone
 
-from ingest.models import Category, Dataset, Image
+from ingest.models import Category, CategoryQuerySet, Dataset, Image
 
 # The words of CONTRACTS for answers that are no category.
 NONE, UNSURE = "__none__", "__unsure__"
@@ -179,7 +179,11 @@ class Round(models.Model):
         """The labels that a vote in this round may carry, in the order in which they are shown."""
         if self.question == self.Question.VERIFY:
             return self.special_labels()
-        return [*self.dataset.categories.values_list("key", flat=True), *self.special_labels()]
+        return [*self.categories().values_list("key", flat=True), *self.special_labels()]
+
+    def categories(self) -> CategoryQuerySet:
+        """The categories that stood when the round was opened: none comes or goes while it asks."""
+        return self.dataset.categories.standing(self.created)
 
     def special_labels(self) -> list[str]:
         """The labels of this round's question that are no category."""

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from ingest.models import Candidate, Category, Dataset, DuplicateGroup, Image, Source
+from ingest.models import Candidate, Category, CategoryChange, Dataset, DuplicateGroup, Image, Source
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -56,12 +56,12 @@ class DatasetAdmin(admin.ModelAdmin):
 
 @admin.register(Category)
 class CategoryAdmin(admin.ModelAdmin):
-    """Words may be put right; the key stands in votes and releases."""
+    """Words may be put right; the key stands in votes and releases, and names change for the record only."""
 
-    list_display = ["key", "name", "dataset", "parent"]
+    list_display = ["key", "name", "dataset", "parent", "retired"]
     list_filter = ["dataset"]
     search_fields = ["key", "name", "synonyms"]
-    readonly_fields = ["dataset", "key", "parent", "position"]
+    readonly_fields = ["dataset", "key", "name", "parent", "position", "since", "retired", "merged_into"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Open rounds offer the categories that were there when they opened."""
@@ -70,6 +70,14 @@ class CategoryAdmin(admin.ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Votes name it."""
         return False
+
+
+@admin.register(CategoryChange)
+class CategoryChangeAdmin(ReadOnlyAdmin):
+    """Renames, merges and splits, made by manage.py change_category."""
+
+    list_display = ["id", "dataset", "kind", "before", "after", "by", "created"]
+    list_filter = ["dataset", "kind"]
 
 
 @admin.register(Source)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ingest.tables import BadTable, read_table
@@ -98,3 +98,86 @@ def _refuse_cycles(parents: dict[str, str]) -> None:
             on_path.add(key)
             key = parents[key]
         sound |= on_path
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A category that is there: its parent's key (or an empty text), and whether it was merged or split."""
+
+    parent: str
+    retired: bool = False
+
+
+def check_merge(tree: Mapping[str, Standing], merged: Sequence[str], into: str) -> None:
+    """Whether `into` may take over from the merged categories without any id changing its meaning.
+
+    It is a new id, or one whose category holds all of them already because it stands above them.
+
+    Raises:
+        BadCategories: it may not, or there is nothing to merge.
+    """
+    _check_current(tree, merged)
+    if into in merged:
+        raise BadCategories(
+            f"{into} would mean more than it did, and an id keeps its meaning: give the merged class a new id"
+        )
+    if into not in tree:
+        _check_new(into)
+        if len(merged) < 2:
+            raise BadCategories(f"only {merged[0]} would be merged; another name for it is a rename")
+        return
+    _check_current(tree, [into])
+    outside = [key for key in merged if into not in _above(tree, key)]
+    if outside:
+        raise BadCategories(
+            f"{outside[0]} is no part of {into}, which would mean more than it did, and an id keeps its "
+            "meaning: give the merged class a new id"
+        )
+
+
+def check_split(tree: Mapping[str, Standing], whole: str, parts: Sequence[str]) -> None:
+    """Whether a category can be split into these: new ids, or categories that stand below it already.
+
+    Raises:
+        BadCategories: it cannot.
+    """
+    _check_current(tree, [whole])
+    if len(set(parts)) < 2 or len(set(parts)) != len(parts):
+        raise BadCategories(f"{whole} must be split into two categories or more, each named once")
+    for key in parts:
+        if key == whole:
+            raise BadCategories(
+                f"{key} would mean less than it did, and an id keeps its meaning: give each part a new id"
+            )
+        if key not in tree:
+            _check_new(key)
+            continue
+        _check_current(tree, [key])
+        if whole not in _above(tree, key):
+            raise BadCategories(
+                f"{key} is no part of {whole} and would mean more than it did: give each part a new id"
+            )
+
+
+def _check_current(tree: Mapping[str, Standing], keys: Sequence[str]) -> None:
+    if not keys or len(set(keys)) != len(keys):
+        raise BadCategories("name each category once")
+    for key in keys:
+        if key not in tree:
+            raise BadCategories(f"there is no category {key}")
+        if tree[key].retired:
+            raise BadCategories(f"{key} was merged or split before, and no longer stands")
+
+
+def _check_new(key: str) -> None:
+    if not KEY.fullmatch(key):
+        raise BadCategories(f"{key!r} is no category id (letters, digits and _ . -, up to 100)")
+
+
+def _above(tree: Mapping[str, Standing], key: str) -> set[str]:
+    """Every category that a category is a part of."""
+    above: set[str] = set()
+    while (parent := tree[key].parent) and parent not in above:
+        above.add(parent)
+        key = parent
+    return above

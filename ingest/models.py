@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from datetime import datetime
+from typing import Any
 
 from django.core.validators import RegexValidator
 from django.db import models
@@ -46,8 +48,35 @@ class Dataset(models.Model):
         return Shares.parse(self.splits)
 
 
+class CategoryQuerySet(models.QuerySet["Category"]):
+    """Questions about sets of categories."""
+
+    def current(self) -> CategoryQuerySet:
+        """Those that have not been merged or split."""
+        return self.filter(retired=None)
+
+    def standing(self, when: datetime) -> CategoryQuerySet:
+        """Those that could be chosen then."""
+        there = Q(since=None) | Q(since__lte=when)
+        return self.filter(there, Q(retired=None) | Q(retired__gt=when))
+
+    def todays_ids(self) -> dict[int, int]:
+        """Id -> id of what it is today: itself, or the one that took it in. Split ones are missing."""
+        sound = self.filter(Q(retired=None) | Q(merged_into__isnull=False))
+        return {pk: merged or pk for pk, merged in sound.values_list("pk", "merged_into")}
+
+    def successors(self) -> dict[str, str | None]:
+        """Key of a retired category -> what its labels mean now; None where it was split: nobody can tell."""
+        gone = self.filter(retired__isnull=False)
+        return dict(gone.order_by("key").values_list("key", "merged_into__key"))
+
+
 class Category(models.Model):
-    """A class: `key` is its stable id in every file (a wnid, a slug); parents make a WordNet-like tree."""
+    """A class: `key` is its stable id in every file (a wnid, a slug); parents make a WordNet-like tree.
+
+    An id keeps its meaning for ever. One that was merged or split is retired: votes and older releases go on
+    naming it, nothing new does, and no other category ever gets its id (`ingest.services.categories`).
+    """
 
     dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="categories")
     key = models.CharField(max_length=100, validators=[RegexValidator(KEY_PATTERN)])
@@ -56,6 +85,13 @@ class Category(models.Model):
     synonyms = models.TextField(blank=True, help_text="parted by |")
     parent = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="children")
     position = models.PositiveIntegerField(default=0, help_text="order in the file that made it")
+    since = models.DateTimeField(null=True, blank=True, help_text="empty: from the dataset's beginning")
+    retired = models.DateTimeField(null=True, blank=True, help_text="when it was merged or split")
+    merged_into = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="merged_from", help_text="never retired"
+    )
+
+    objects = CategoryQuerySet.as_manager()
 
     class Meta:
         ordering = ["position", "key"]
@@ -69,6 +105,33 @@ class Category(models.Model):
     def synonym_list(self) -> list[str]:
         """Synonyms as a list, without empty parts."""
         return [s.strip() for s in self.synonyms.split("|") if s.strip()]
+
+
+class CategoryChange(models.Model):
+    """A category was renamed, or some were merged or split: who decided it, when and why. Never edited.
+
+    `before` and `after` are keys: of a rename twice the same one, whose names are `old_name` and `new_name`.
+    """
+
+    class Kind(models.TextChoices):
+        """What was done."""
+
+        RENAMED = "renamed", "renamed"
+        MERGED = "merged", "merged"
+        SPLIT = "split", "split"
+
+    dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="category_changes")
+    kind = models.CharField(max_length=10, choices=Kind)
+    before: Any = models.JSONField()
+    after: Any = models.JSONField()
+    old_name = models.CharField(max_length=200, blank=True)
+    new_name = models.CharField(max_length=200, blank=True)
+    reason = models.CharField(max_length=500)
+    by = models.CharField(max_length=150)
+    created = models.DateTimeField()
+
+    class Meta:
+        ordering = ["id"]
 
 
 class Source(models.Model):

@@ -121,7 +121,7 @@ def vote_codes(round: Round) -> dict[str, tuple[int, int | None]]:
     special = {str(label): int(code) for code, label in Vote.Answer.choices if code}
     categories: dict[str, int] = {}
     if round.question == Round.Question.CLASSIFY:
-        categories = dict(round.dataset.categories.values_list("key", "pk"))
+        categories = dict(round.categories().values_list("key", "pk"))
     return {
         label: (int(Vote.Answer.CATEGORY), categories[label])
         if label in categories

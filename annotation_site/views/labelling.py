@@ -118,7 +118,7 @@ def _choices(round: Round) -> list[dict[str, str]]:
     }
     rows = [(label, special[label], "") for label in round.special_labels()]
     if round.question == Round.Question.CLASSIFY:
-        rows = [*round.dataset.categories.values_list("key", "name", "gloss"), *rows]
+        rows = [*round.categories().values_list("key", "name", "gloss"), *rows]
     keys = choice_keys([label for label, _name, _gloss in rows])
     return [
         {

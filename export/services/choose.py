@@ -43,6 +43,7 @@ from export.services.plan import Plan
 from export.tables import TableWriter
 from export.tally import Tally
 from ingest.splits import split_of
+from quality.opinion import in_todays_words
 from quality.services.known import settled_references
 
 Tick = Callable[[int], object]
@@ -137,6 +138,7 @@ class _Chooser:
             what_is_held(plan.dataset),
         )
         self.category_ids = dict(plan.dataset.categories.values_list("key", "id"))
+        self.successors = plan.dataset.categories.successors()
         key = plan.dataset.split_key
         self.pseudonyms = layout.pseudonym_key(key, plan.dataset.name, plan.version)
         self.names: dict[str, str] = {}
@@ -201,7 +203,10 @@ class _Chooser:
         if image.group is None or image.draw is None:
             self.tally.left_out["not_grouped"] += 1
             return None
-        opinion = opinion_of(known.findings[image.group])
+        findings = known.findings[image.group]
+        if self.successors:
+            findings = list(in_todays_words(findings, self.successors))
+        opinion = opinion_of(findings)
         ballots = known.ballots[image.group]
         reference = known.references.get(image.group)
         placement = self._placement(image, known)
@@ -211,6 +216,8 @@ class _Chooser:
             self.tally.left_out[self._why_not(image, placement, known)] += 1
             return None
         kept = known.kept_categories.get(image.id)
+        if kept is not None:
+            kept = self.successors.get(kept, kept)
         decision = decide(
             placement.split, opinion, len(ballots), reference, self.plan.filters, kept_category=kept
         )
@@ -311,6 +318,14 @@ class _Chooser:
             "category_id": self.category_ids[decision.category],
         }
 
+    def _today(self, category: str | None) -> str | None:
+        """What a vote for a category says today; one for a category that was split goes on naming it."""
+        return self.successors.get(category or "") or category
+
+    def _asked(self, ballot: Ballot) -> str | None:
+        """The category asked about: a yes holds for the one that took it in, a no for itself alone."""
+        return self._today(ballot.proposed) if ballot.answer == Vote.Answer.YES else ballot.proposed
+
     def _vote_rows(self, image: ImageRow, ballots: list[Ballot]) -> list[dict[str, Any]]:
         """Rows of votes.parquet, in an order that tells nothing of the workers' real names."""
         rows = []
@@ -323,13 +338,13 @@ class _Chooser:
                 {
                     "image": image.sha256,
                     "worker": worker,
-                    "label": ballot.category or str(Vote.Answer(ballot.answer).label),
+                    "label": self._today(ballot.category) or str(Vote.Answer(ballot.answer).label),
                     "seconds": None if ballot.seconds is None else round(ballot.seconds, 3),
                     "created": ballot.created,
                     "round": str(ballot.round_id),
                     "gold": ballot.gold,
                     "audit": ballot.audit,
-                    "proposed": ballot.proposed,
+                    "proposed": self._asked(ballot),
                 }
             )
         return sorted(rows, key=lambda r: (len(r["round"]), r["round"], r["proposed"] or "", r["worker"]))

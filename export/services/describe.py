@@ -17,16 +17,21 @@ from export.places.workplace import Workplace
 from export.services.facts import card_facts
 from export.services.plan import Plan
 from export.tally import Tally, counts_of
-from ingest.models import Dataset
+from ingest.models import CategoryChange, Dataset
 
 
 def describe(
-    plan: Plan, place: Workplace, tally: Tally, told: dict[str, Any] | None = None
+    plan: Plan,
+    place: Workplace,
+    tally: Tally,
+    told: dict[str, Any] | None = None,
+    tree: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Write every file but the tables and the pictures, which are there already; returns release.json.
 
     Args:
         told: what release.json says other than the database does now.
+        tree: the categories, where they are not those of the database now.
     """
     dataset = plan.dataset
     counts = counts_of(tally)
@@ -43,7 +48,7 @@ def describe(
         **({"answers": write_answers(place)} if plan.sealed else {}),
         **(told or {}),
     }
-    tree = _tree(dataset)
+    tree = _tree(dataset) if tree is None else tree
     categories = category_rows(tree, {c for _, c in tally.labels})
     write_json(place, layout.CATEGORIES, categories)
     write_json(place, layout.RELEASE, document)
@@ -71,8 +76,33 @@ def _cost(dataset: Dataset) -> dict[str, Any] | None:
 
 
 def _tree(dataset: Dataset) -> list[dict[str, Any]]:
+    """The categories; those that were renamed, merged or split have a `history`, oldest first."""
+    history = _history(dataset)
     return [
         {"id": c.key, "name": c.name, "gloss": c.gloss, "parent": c.parent and c.parent.key}
         | {"synonyms": c.synonym_list}
+        | ({"history": history[c.key]} if c.key in history else {})
         for c in dataset.categories.select_related("parent").order_by("key")
     ]
+
+
+def _history(dataset: Dataset) -> dict[str, list[dict[str, Any]]]:
+    """Category -> the recorded changes that it had a part in, numbered within the dataset.
+
+    Who made them stays in the database; when is told by the day.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for number, change in enumerate(dataset.category_changes.order_by("id"), start=1):
+        said: dict[str, Any] = {
+            "number": number,
+            "kind": str(change.kind),
+            "before": change.before,
+            "after": change.after,
+            "reason": change.reason,
+            "date": f"{change.created:%Y-%m-%d}",
+        }
+        if change.kind == CategoryChange.Kind.RENAMED:
+            said |= {"old_name": change.old_name, "new_name": change.new_name}
+        for key in sorted({*change.before, *change.after}):
+            found.setdefault(key, []).append(said)
+    return found

@@ -89,7 +89,8 @@ class Recipe:
 
     `choose` writes the selection, the votes and the soft labels, or raises ReleaseFailed. `originals` gives
     the pictures, `inspect` may object to what was written. `told`: what release.json says other than the
-    database does; `tree`: likewise categories.json. `keep` writes further rows in the transaction that records the release.
+    database does; `tree`: likewise categories.json. `keep` writes further rows in the transaction that
+    records the release.
     """
 
     choose: Callable[[Workplace], Tally]

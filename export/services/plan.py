@@ -15,7 +15,7 @@ from export.models import Release
 from export.pixels import Pixels
 from export.selection import Filters, Scope, with_descendants
 from export.split_file import digest, read_split_file, without_share
-from ingest.models import Candidate, Dataset, Image, Source
+from ingest.models import Candidate, CategoryChange, Dataset, Image, Source
 from ingest.services.images import resolve_images
 from ingest.sources.kinds import REMOTE
 from ingest.splits import Shares
@@ -134,6 +134,8 @@ def plan_release(dataset: Dataset, version: str, wishes: Wishes) -> tuple[Plan, 
     if recorded and recorded.parameters != parameters:
         raise ReleaseRefused(f"{recorded} exists already, with other parameters; choose a new version")
     _check_scope(plan)
+    if recorded is None:
+        _check_classes(plan)
     return plan, recorded
 
 
@@ -193,9 +195,12 @@ def _pixels(wishes: Wishes) -> Pixels:
 def _scope(dataset: Dataset, wishes: Wishes) -> tuple[Scope, dict[str, Any]]:
     """The scope, and what release.json says of it."""
     children: dict[str | None, list[str]] = {}
-    for key, parent in dataset.categories.values_list("key", "parent__key"):
+    merged = set()
+    for key, parent, into in dataset.categories.values_list("key", "parent__key", "merged_into"):
         children.setdefault(parent, []).append(key)
-    keys = {key for below in children.values() for key in below}
+        if into is not None:
+            merged.add(key)
+    keys = {key for below in children.values() for key in below} - merged
     categories = _chosen(wishes.categories, keys, "--category", "category")
     held = _licences(dataset) if wishes.licences else set()
     licences = _chosen(wishes.licences, held, "--licence", "licence")
@@ -256,6 +261,18 @@ def _check_scope(plan: Plan) -> None:
             raise ReleaseRefused(
                 f"{plan.version} would hold other {changed[0]} than {sibling.version}, and so other test "
                 f"pictures; a release of another subset is a new major version, {plan.major + 1}.0.0"
+            )
+
+
+def _check_classes(plan: Plan) -> None:
+    """Within a major version the classes stay what they are: models are compared on them."""
+    for sibling in plan.siblings[-1:]:
+        since = plan.dataset.category_changes.filter(created__gt=sibling.created)
+        change = since.exclude(kind=CategoryChange.Kind.RENAMED).first()
+        if change is not None:
+            raise ReleaseRefused(
+                f"{', '.join(change.before)} was {change.kind} after {sibling.version}; a release of other "
+                f"classes is a new major version, {plan.major + 1}.0.0"
             )
 
 

@@ -68,13 +68,23 @@ def _check_tally(plan: Plan, tally: Tally) -> None:
     if lost:
         raise ReleaseFailed(
             f"{lost} test pictures of earlier releases would be lost, and must stay; only a takedown removes "
-            "them (manage.py takedown_release)"
+            f"them (manage.py takedown_release){_split_since(plan)}"
         )
-    leaves = plan.dataset.categories.filter(children=None).values_list("key", flat=True)
+    current = plan.dataset.categories.current()
+    above = current.filter(parent__isnull=False).values("parent")
+    leaves = current.exclude(pk__in=above).values_list("key", flat=True)
     asked = [key for key in leaves if plan.scope.holds_category(key)]
     check_classes(
         plan, tally, asked, "label more pictures, give test pictures references, or remove the category"
     )
+
+
+def _split_since(plan: Plan) -> str:
+    """What may help where test pictures carry a category that was split."""
+    split = [key for key, today in plan.dataset.categories.successors().items() if today is None]
+    if not split:
+        return ""
+    return f", or new references for those of {', '.join(split)}, which was split (manage.py add_reference)"
 
 
 def _keep_given(plan: Plan) -> None:

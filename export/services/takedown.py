@@ -7,6 +7,7 @@ come back, nor does a copy take their place (`export.selection.released_members`
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -81,6 +82,7 @@ def take_down(
                 originals=FromRelease(shelf, parent.location),
                 inspect=lambda place: _check_same(parent, folder, place),
                 told=_told(parent),
+                tree=_tree(folder),
                 keep=lambda release: _withdraw(release, gone),
             )
             made = make_release(plan, output, recorded, recipe)
@@ -112,7 +114,7 @@ def _parent_files(parent: Release) -> Iterator[tuple[Path, Shelf]]:
     if parent.location.startswith(SCHEME):
         target = BucketFolder.parse(parent.location)
         with TemporaryDirectory(prefix="assay-takedown-") as temporary:
-            for name in (*layout.TABLES, layout.SUMS):
+            for name in (*layout.TABLES, layout.CATEGORIES, layout.SUMS):
                 target.download(name, Path(temporary) / name)
             _check_parent(parent, Path(temporary))
             yield Path(temporary), BucketShelf(target)
@@ -128,9 +130,15 @@ def _parent_files(parent: Release) -> Iterator[tuple[Path, Shelf]]:
 def _check_parent(parent: Release, folder: Path) -> None:
     """Its sums are those that were published, and its tables are those that the sums list."""
     sums = dict(listed(folder / layout.SUMS)) if fingerprint(folder) == parent.fingerprint else {}
-    for name in layout.TABLES:
+    for name in (*layout.TABLES, layout.CATEGORIES):
         if sums.get(name) != sha256_of(folder / name):
             raise ReleaseFailed(f"{parent.location} is not {parent} any more: its fingerprint differs")
+
+
+def _tree(folder: Path) -> list[dict[str, Any]]:
+    """The parent's categories: what was renamed, merged or split since is for the next ordinary release."""
+    nodes: list[dict[str, Any]] = json.loads((folder / layout.CATEGORIES).read_text("utf-8"))
+    return [{name: said for name, said in node.items() if name != "index"} for node in nodes]
 
 
 def _told(parent: Release) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ingest.models import Dataset
 from quality.aggregation import BadVotes, aggregate
 from quality.agreement import accuracy_interval
 from quality.models import Consensus, QCPass, WorkerSkill
-from quality.opinion import Finding, leading
+from quality.opinion import Finding, in_todays_words, leading
 from quality.services.adjudication import decisions, with_decisions
 from quality.services.forecast import forecast_of, priced, vote_price
 from quality.services.known import settled_references
@@ -251,8 +251,10 @@ def consensus_by_image(dataset: Dataset) -> Iterator[ImageConsensus]:
             "task__state", "votes",
         )
     )  # fmt: skip
+    successors = dataset.categories.successors()
     for image_id, said in groupby(rows.iterator(CHUNK), key=lambda row: row[0]):
-        told = leading(Finding(*row[1:6], row[6] != Task.State.OPEN, row[7]) for row in said)
+        findings = (Finding(*row[1:6], row[6] != Task.State.OPEN, row[7]) for row in said)
+        told = leading(in_todays_words(findings, successors))
         if told is not None:
             label, row = told
             posterior = row.posterior if row.proposed is None else {label: row.confidence}

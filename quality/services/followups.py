@@ -113,9 +113,10 @@ def _below(which: str, default: float) -> float | None:
 def proposals_of(dataset: Dataset, rows: Sequence[TakenUp]) -> list[Proposed]:
     """What a verify round asks about pictures left open: the proposal itself, or the label that leads."""
     ids = dict(dataset.categories.values_list("key", "id"))
+    today = dataset.categories.todays_ids()
     found: dict[tuple[int, int], Proposed] = {}
     for row in rows:
-        category_id = row.category_id or ids.get(row.label)
+        category_id = today.get(row.category_id or ids.get(row.label) or 0)
         if category_id is not None:
             sure = row.confidence if row.category_id is None or row.label == YES else None
             made = Proposed(row.image_id, category_id, f"consensus of round {row.round_id}", sure)
@@ -134,7 +135,7 @@ def read_proposals(
     told = list(rows)
     resolved = resolve_images(dataset, {image for image, _, _ in told})
     standing = representatives(resolved.found.values())
-    ids = dict(dataset.categories.values_list("key", "id"))
+    ids = dict(dataset.categories.current().values_list("key", "id"))
     unknown = [image for image, _, _ in told if image not in resolved.found]
     many = "an unknown image, or several have that path or URL"
     _refuse(unknown, f"proposal names {many}", f"proposals name {many}")

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from django.db import models, transaction
+from django.db.models.functions import Coalesce
 
 from annotation_site.figures import number_of
 from annotation_site.models import NONE
@@ -115,11 +116,14 @@ def settled_references(dataset: Dataset) -> dict[int, str]:
     """Image id -> label, for the images on which the experts agree.
 
     One expert's answer counts where only one was asked; otherwise more than half of the experts must say the
-    same. Images where they differ without a majority are left out.
+    same. Images where they differ without a majority are left out. A category that was merged is called what
+    it is called today; an answer that names one that was split settles nothing.
     """
     votes: dict[int, Counter[str]] = defaultdict(Counter)
     held = Reference.objects.filter(dataset=dataset).order_by("image_id", "id")
-    for image_id, key in held.values_list("image_id", "category__key").iterator(CHUNK):
+    held = held.exclude(category__retired__isnull=False, category__merged_into=None)
+    today = Coalesce("category__merged_into__key", "category__key")
+    for image_id, key in held.values_list("image_id", today).iterator(CHUNK):
         votes[image_id][key or NONE] += 1
     settled = {}
     for image_id, labels in votes.items():
@@ -135,7 +139,7 @@ def _checked(
     """The rows as answers for representatives, one per picture (and expert)."""
     named = [KnownRow(*row) for row in rows]
     summary = KnownSummary(rows=len(named))
-    category_of: dict[str, int | None] = dict(dataset.categories.values_list("key", "id"))
+    category_of: dict[str, int | None] = dict(dataset.categories.current().values_list("key", "id"))
     category_of[NONE] = None
     resolved = resolve_images(dataset, {row.image for row in named})
     standing = representatives(resolved.found.values())

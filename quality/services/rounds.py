@@ -11,6 +11,7 @@ from itertools import chain, islice
 from typing import Any
 
 from django.db.models import Exists, OuterRef
+from django.db.models.functions import Coalesce
 
 from annotation_site.figures import number_of
 from annotation_site.models import NONE, Round, Task
@@ -216,12 +217,12 @@ def _check_ready(dataset: Dataset, question: str) -> None:
             f"{number_of(loose, 'image is', 'images are')} in no duplicate group yet: "
             f"run manage.py dedup {dataset.name} first"
         )
-    if question == Round.Question.CLASSIFY and not dataset.categories.exists():
+    if question == Round.Question.CLASSIFY and not dataset.categories.current().exists():
         raise UnusableRound(f"dataset {dataset.name} has no categories to choose from")
 
 
 def _check_wish(dataset: Dataset, wish: Wish, invited: Sequence[int] | None) -> None:
-    known = set(dataset.categories.values_list("key", flat=True)) | {NONE}
+    known = set(dataset.categories.current().values_list("key", flat=True)) | {NONE}
     unknown = sorted(wish.category_confidence.keys() - known)
     if unknown:
         raise UnusableRound(
@@ -249,7 +250,7 @@ def _first_sample(dataset: Dataset, pairs: Sequence[Pair], seed: int) -> set[Pai
         strata[pair[1] if pair[1] is not None else category_of[pair[0]]].append(pair)
     sample: set[Pair] = set()
     for category, members in strata.items():
-        wanted = SAMPLE_TASKS * (1 if category is not None else max(1, dataset.categories.count()))
+        wanted = SAMPLE_TASKS * (1 if category is not None else max(1, dataset.categories.current().count()))
         rng = random.Random(f"first sample {seed} {category}")
         sample |= set(rng.sample(members, min(wanted, len(members))))
     return sample
@@ -259,7 +260,8 @@ def _gold_ids(dataset: Dataset, plan: RoundPlan) -> set[int]:
     """Images whose task is gold: none where no gold is given out, so that they get votes like the others."""
     if not plan.gold_rate:
         return set()
-    held = set(Gold.objects.filter(dataset=dataset, retired=None).values_list("image_id", flat=True))
+    live = Gold.objects.filter(dataset=dataset, retired=None, category__retired=None)
+    held = set(live.values_list("image_id", flat=True))
     if not held:
         raise UnusableRound(
             f"a gold rate of {plan.gold_rate} needs gold: run manage.py add_gold {dataset.name} FILE first"
@@ -331,7 +333,12 @@ def _each_once(tasks: Iterable[Pair]) -> Iterator[Pair]:
 
 
 def _proposals(dataset: Dataset, image_ids: Iterator[int]) -> Iterator[tuple[int, int | None]]:
-    """(image, category) for every category under which a member of the image's group was found."""
+    """(image, category) for every category under which a member of the image's group was found.
+
+    What a merged category was searched for is proposed as the one that took it in; what a split one was
+    searched for, as none.
+    """
+    today = Coalesce("source__category__merged_into", "source__category")
     while chunk := list(islice(image_ids, CHUNK)):
         found = (
             Candidate.objects.filter(
@@ -339,8 +346,10 @@ def _proposals(dataset: Dataset, image_ids: Iterator[int]) -> Iterator[tuple[int
                 source__dataset=dataset,
                 source__category__isnull=False,
             )
-            .order_by("image__group__representative", "source__category")
-            .values_list("image__group__representative", "source__category")
+            .exclude(source__category__retired__isnull=False, source__category__merged_into=None)
+            .annotate(proposed=today)
+            .order_by("image__group__representative", "proposed")
+            .values_list("image__group__representative", "proposed")
             .distinct()
         )
         yield from found

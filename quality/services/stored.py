@@ -47,9 +47,11 @@ def read_tasks(round: Round, image_ids: Iterable[int] | None = None) -> np.ndarr
 def known_labels(round: Round, tasks: np.ndarray) -> dict[int, str]:
     """Task id -> the answer that experts' gold gives, in the words of the round's question.
 
-    Gold taken from settled images is left out: it screens workers and proves nothing.
+    Gold taken from settled images is left out: it screens workers and proves nothing. So is gold for a
+    category that had been merged or split when the round opened: it was not asked about.
     """
     held = Gold.objects.filter(dataset=round.dataset, origin=Gold.Origin.EXPERT)
+    held = held.exclude(category__retired__lte=round.created)
     stands = Coalesce("image__group__representative_id", "image_id")
     gold = {}
     for image_id, standing_id, key in held.values_list("image_id", stands, "category__key"):

@@ -80,7 +80,7 @@ class Command(AssayCommand):
         images = self._images(dataset, frame, path)
         most = Counter(images[key] for key in frame["image"]).most_common(1)[0][1]
         pairs = [(image_id, None) for image_id in dict.fromkeys(images.values())]
-        labels = set(dataset.categories.values_list("key", flat=True))
+        labels = set(dataset.categories.current().values_list("key", flat=True))
         strange = sorted(set(frame["label"]) - labels - {"__none__", "__unsure__"})
         if strange:
             raise BadInput(f"{path}: dataset {dataset.name} does not know the label {strange[0][:100]!r}")
