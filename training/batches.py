@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
+from training.augment import Augmentation
 from training.loop import Batches
 
-MEAN, SCALE = 127.0, 64.0
+PLAIN = ((127.0, 127.0, 127.0), (64.0, 64.0, 64.0))
+"""Mean and deviation of each channel (0 to 255), for nets from scratch: about -2 to 2."""
+RESIDENT_SHARE = 0.5
+"""Of a GPU's free memory, what pictures may take; the rest is for the nets."""
 
 
 def feature_batches(features: Tensor, flip: bool) -> Batches:
@@ -24,32 +29,57 @@ def feature_batches(features: Tensor, flip: bool) -> Batches:
     return batch
 
 
-def picture_batches(pixels: np.ndarray, device: torch.device, flip: bool, shift: int) -> Batches:
-    """Pictures (uint8[n, size, size, 3]) scaled to about -2..2; in training mirrored and shifted at random.
+def picture_batches(
+    pixels: np.ndarray,
+    device: torch.device,
+    augmentation: Augmentation,
+    size: int | None = None,
+    normal: tuple[tuple[float, ...], tuple[float, ...]] = PLAIN,
+) -> Batches:
+    """Pictures as a net reads them: augmented in training, else cut out at the centre.
 
-    On a GPU the whole cache is held in its memory; on the CPU it stays memory-mapped.
+    On a GPU all pictures are held in its memory if they take up to `RESIDENT_SHARE` of what is free there;
+    else each batch is copied there. On the CPU they stay memory-mapped.
+
+    Args:
+        pixels: uint8[n, stored, stored, 3]; with the augmentation `crop`, stored is larger than `size`.
+        size: pixels a side of what comes out (default: as stored).
+        normal: mean and deviation of each channel, 0 to 255.
+
+    Returns:
+        A function of rows (int64[m] on `device`) and a generator (None: evaluation) that gives
+        float32[m, 3, size, size], channels last in memory.
     """
-    resident = torch.from_numpy(np.array(pixels)).to(device) if device.type == "cuda" else None
+    size = size or pixels.shape[1]
+    taken = _reader(pixels, device)
+    edge = (pixels.shape[1] - size) // 2
+    mean, deviation = (torch.tensor(part, device=device)[:, None, None] for part in normal)
+    even = len(set(normal[0])) == 1 and len(set(normal[1])) == 1
 
     def batch(rows: Tensor, chance: torch.Generator | None) -> Tensor:
-        taken = resident[rows] if resident is not None else torch.from_numpy(pixels[rows.numpy()])
-        x = taken.permute(0, 3, 1, 2).float().sub(MEAN).div(SCALE)
-        if chance is not None and flip:
-            mirrored = torch.rand(len(x), generator=chance, device=device) < 0.5
-            x = torch.where(mirrored[:, None, None, None], x.flip(3), x)
-        if chance is not None and shift:
-            x = shifted(x, shift, chance)
-        return x.contiguous(memory_format=torch.channels_last)
+        x = taken(rows).permute(0, 3, 1, 2)
+        if chance is None:
+            x = x[:, :, edge : edge + size, edge : edge + size]
+        else:
+            x = augmentation.pixels(x, chance, size)
+        x = x.to(torch.float32, memory_format=torch.channels_last, copy=True)  # what follows is in place
+        if even:
+            return x.sub_(normal[0][0]).mul_(1 / normal[1][0])
+        return x.sub_(mean).div_(deviation)
 
     return batch
 
 
-def shifted(x: Tensor, most: int, chance: torch.Generator) -> Tensor:
-    """Move each picture of float[n, 3, h, w] by up to `most` pixels each way; edges are mirrored."""
-    n, _, height, width = x.shape
-    padded = pad(x, (most, most, most, most), mode="reflect")
-    top, left = torch.randint(0, 2 * most + 1, (2, n), generator=chance, device=x.device)
-    rows = top[:, None] + torch.arange(height, device=x.device)
-    columns = left[:, None] + torch.arange(width, device=x.device)
-    picture = torch.arange(n, device=x.device)[:, None, None]
-    return padded.permute(0, 2, 3, 1)[picture, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+def _reader(pixels: np.ndarray, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """A function of rows that gives their pictures, uint8[m, stored, stored, 3], on `device`."""
+    if device.type != "cuda":
+        return lambda rows: torch.from_numpy(np.take(pixels, rows.numpy(), axis=0))
+    if pixels.nbytes <= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
+        resident = torch.from_numpy(np.array(pixels)).to(device)
+        return lambda rows: resident.index_select(0, rows)
+
+    def copied(rows: Tensor) -> Tensor:
+        found = torch.from_numpy(np.take(pixels, rows.cpu().numpy(), axis=0))
+        return found.pin_memory().to(device, non_blocking=True)
+
+    return copied

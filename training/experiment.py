@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from training import networks
+from training import augment, networks
 from training.arms import Labellings, Targets
 from training.backbone import open_features
 from training.batches import feature_batches, picture_batches
@@ -85,7 +85,10 @@ def set_up(
     classes = len(release.classes)
     if settings.model != networks.FROZEN:
         networks.from_scratch(settings.model, classes)  # an unknown name fails before the first epoch
-        batches = picture_batches(pictures.pixels, device, settings.flip, settings.shift)
+        augmentation = augment.parse(
+            ("flip",) * settings.flip + (f"shift={settings.shift}",) * bool(settings.shift)
+        )
+        batches = picture_batches(pictures.pixels, device, augmentation, settings.size)
         return Bench(
             batches,
             lambda: networks.from_scratch(settings.model, classes),
