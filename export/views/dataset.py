@@ -92,10 +92,15 @@ def _funnel_chart(standing: Standing) -> str:
 
 def _categories(dataset: Dataset, releases: list[Release]) -> list[dict[str, Any]]:
     """Every category that can be chosen, with what the consensus says and what the newest release holds."""
-    found = {row["label"]: row for row in report.category_counts(dataset)}
+    successors = dataset.categories.successors()
+    found: dict[str | None, dict[str, int]] = {}
+    for said in report.category_counts(dataset):
+        row = found.setdefault(successors.get(said["label"], said["label"]), {"images": 0, "settled": 0})
+        for what in row:
+            row[what] += said[what]
     released = releases[0].counts.get("categories", {}) if releases else {}
     rows = []
-    for category in dataset.categories.all():
+    for category in dataset.categories.current():
         row = found.get(category.key, {"images": 0, "settled": 0})
         rows.append(
             {

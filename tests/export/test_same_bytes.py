@@ -15,6 +15,7 @@ from django.core.management import call_command
 from export import build
 from export.services.plan import Wishes
 from export.services.publish import publish_release
+from ingest.services.categories import rename_category
 from tests.export.world import World, bytes_of
 from tests.postgres import postgres_server
 
@@ -27,6 +28,7 @@ def test_sqlite_and_postgresql_give_the_same_fingerprint(world: World, tmp_path:
     turned = world.dataset.rounds.create(question="classify", title="Second", price="0.02")
     for image in world.dataset.images.filter(group__draw__gte=0.2)[:3]:
         world.vote(image, ["owl", "owl", "finch"], round=turned)
+    rename_category(world.dataset, "owl", "Strix owl", reason="clearer", by="ada")
     state = tmp_path / "state.json"
     call_command("dumpdata", "ingest", "annotation_site", "quality", "export", output=str(state), verbosity=0)
     with postgres_server() as url:
