@@ -62,7 +62,7 @@ def moves(step: Step, size: int) -> Tensor:
     cos, sin = turn.cos(), turn.sin()
     half = size / 2
     # Shears keep the upper left corner in its place, turns the centre.
-    return matrix(cos, -sin - across, -right - across * half, sin - down, cos, -low - down * half)
+    return matrix(cos, across - sin, across * half - right, sin + down, cos, down * half - low)
 
 
 def recoloured(x: Tensor, step: Step) -> Tensor:
