@@ -2,7 +2,7 @@
 
 The release stays what is cited and checked; OUT is made from it, byte for byte the same each time. It is
 written beside its name and renamed when it is whole, so a folder with the name OUT is always finished. The
-release is checked first: a damaged one is not spread.
+release is checked first: a damaged one is not spread. It may stand in a bucket: its pictures then pass by.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from export import layout
@@ -19,6 +22,8 @@ from export.formats.coco import CocoWriter
 from export.formats.lists import ListWriter
 from export.formats.parquet import ParquetWriter
 from export.formats.shards import ShardWriter
+from export.places.bucket import SCHEME, BadAddress, BucketError, BucketFolder
+from export.places.bucket_release import BucketRelease
 from export.places.workplace import Busy, Workplace
 from export.reader import ReleaseFolder, UnreadableRelease
 from export.verify import verify
@@ -42,10 +47,11 @@ class ConversionFailed(RuntimeError):
     """The release is damaged or another process is at it; one line for the user. Nothing was left."""
 
 
-def convert(folder: Path, kind: str, out: Path, options: Options | None = None) -> dict[str, Any]:
+def convert(folder: Path | str, kind: str, out: Path, options: Options | None = None) -> dict[str, Any]:
     """Write `out`; returns `{release, fingerprint, format, out, splits: {split: pictures}, files}`.
 
     Args:
+        folder: a release folder, or `s3://bucket/prefix/name-version`.
         kind: a key of `WRITERS`.
         options: `pictures=False` leaves the files out of coco and csv; paths are then those of the release.
 
@@ -56,18 +62,7 @@ def convert(folder: Path, kind: str, out: Path, options: Options | None = None) 
     out, options = Path(out).absolute(), options or Options()
     _check_arguments(folder, kind, out, options.pictures)
     try:
-        release = ReleaseFolder(folder)
-    except UnreadableRelease as error:
-        raise ConversionRefused(str(error)) from None
-    problems = verify(release.path)
-    if problems:
-        first = problems[0]
-        raise ConversionFailed(
-            f"{folder}: is not sound, {len(problems)} rules are broken, first: {first.rule}: {first.path} "
-            f"{first.detail}; nothing was written"
-        )
-    try:
-        with Workplace(out) as place:
+        with _opened(folder, options.pictures) as release, Workplace(out) as place:
             shutil.rmtree(place.release, ignore_errors=True)  # what a killed run left
             place.begin()
             try:
@@ -78,12 +73,36 @@ def convert(folder: Path, kind: str, out: Path, options: Options | None = None) 
                 raise
     except Busy:
         raise ConversionFailed(f"another process is writing {out}") from None
-    except UnreadableRelease as error:
+    except BadAddress as error:
+        raise ConversionRefused(str(error)) from None
+    except (UnreadableRelease, BucketError) as error:
         raise ConversionFailed(str(error)) from None
     return made | {"out": str(out)}
 
 
-def _check_arguments(folder: Path, kind: str, out: Path, pictures: bool) -> None:
+@contextmanager
+def _opened(folder: Path | str, pictures: bool) -> Iterator[ReleaseFolder]:
+    """The release, which was found sound; a bucket's tables are here for as long as it is used."""
+    with TemporaryDirectory(prefix="assay-convert-") as kept:
+        try:
+            if str(folder).startswith(SCHEME):
+                target = BucketFolder.parse(str(folder))
+                release: ReleaseFolder = BucketRelease(target, Path(kept) / target.name, pictures=pictures)
+            else:
+                release = ReleaseFolder(Path(folder))
+        except UnreadableRelease as error:
+            raise ConversionRefused(str(error)) from None
+        problems = release.problems() if isinstance(release, BucketRelease) else verify(release.path)
+        if problems:
+            first = problems[0]
+            raise ConversionFailed(
+                f"{folder}: is not sound, {len(problems)} rules are broken, first: {first.rule}: "
+                f"{first.path} {first.detail}; nothing was written"
+            )
+        yield release
+
+
+def _check_arguments(folder: Path | str, kind: str, out: Path, pictures: bool) -> None:
     if kind not in WRITERS:
         raise ConversionRefused(f"no format is called {kind!r}; there are {', '.join(WRITERS)}")
     if not pictures and kind in ("webdataset", "parquet"):
@@ -137,9 +156,10 @@ def main(argv: list[str] | None = None) -> int:
         description="Write a release in the form that other tools read.",
         epilog="example:\n"
         "  python -m export.convert releases/birds-1.0.0 --to webdataset -o shards\n"
-        "  python -m export.convert releases/birds-1.0.0 --to coco -o coco --no-pictures",
+        "  python -m export.convert releases/birds-1.0.0 --to coco -o coco --no-pictures\n"
+        "  python -m export.convert s3://releases/birds/birds-1.3.0 --to parquet -o parquet",
     )
-    parser.add_argument("folder", type=Path, help="the release folder")
+    parser.add_argument("folder", help="the release folder, or s3://bucket/prefix/name-version")
     parser.add_argument("--to", required=True, choices=tuple(WRITERS), help="the format")
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="a new folder")
     parser.add_argument(

@@ -7,6 +7,7 @@ flow through a few thousand at a time, so that a release of any size needs the s
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -121,6 +122,17 @@ class ReleaseFolder:
             return (self.path / picture.path).read_bytes()
         except OSError as error:
             raise UnreadableRelease(f"{self.path / picture.path}: {error.strerror or error}") from None
+
+    def copy(self, picture: Picture, target: Path) -> None:
+        """A copy of a picture's file.
+
+        Raises:
+            UnreadableRelease: the file is gone.
+        """
+        try:
+            shutil.copyfile(self.path / picture.path, target)
+        except FileNotFoundError:
+            raise UnreadableRelease(f"{self.path / picture.path}: is gone") from None
 
 
 def count_rows(table: Path) -> int:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-from export.reader import Picture, ReleaseFolder, UnreadableRelease
+from export.reader import Picture, ReleaseFolder
 
 
 def copy_picture(release: ReleaseFolder, picture: Picture, out: Path) -> None:
@@ -16,7 +15,4 @@ def copy_picture(release: ReleaseFolder, picture: Picture, out: Path) -> None:
     """
     target = out / picture.path
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        shutil.copyfile(release.path / picture.path, target)
-    except FileNotFoundError:
-        raise UnreadableRelease(f"{release.path / picture.path}: is gone") from None
+    release.copy(picture, target)

@@ -112,9 +112,7 @@ class BucketPlace(Workplace):
     def check(self, tick: Tick) -> list[Problem]:
         """The rules over what was made here and what the bucket lists; pictures were checked when sent."""
         self._purge()
-        pictures: Iterator[Seen] = ((path, None, ()) for path in self.target.paths() if _is_picture(path))
-        walk = heapq.merge(walk_folder(self.release, decode=False), pictures, key=_path_of)
-        if is_sound(self.release, decode=False, tick=tick, walk=walk):
+        if lists_are_sound(self.target, self.release, tick):
             return []
         return [Problem("files", str(self.target), "does not hold what was sent")]
 
@@ -149,6 +147,27 @@ class BucketPlace(Workplace):
         shutil.rmtree(self.root.parent, ignore_errors=True)
 
 
+def lists_are_sound(target: BucketFolder, here: Path, tick: Tick = lambda n: None) -> bool:
+    """Whether tables and descriptions (in `here`) and the list of a bucket's pictures keep every rule.
+
+    The pictures themselves are not fetched: whoever reads one compares it with its checksum.
+    """
+    pictures: Iterator[Seen] = ((path, None, ()) for path in target.paths() if _is_picture(path))
+    walk = heapq.merge(walk_folder(here, decode=False), pictures, key=_path_of)
+    return is_sound(here, decode=False, tick=tick, walk=walk)
+
+
+def fetch_descriptions(target: BucketFolder, here: Path) -> None:
+    """Everything of a release but its pictures.
+
+    Raises:
+        BucketError: it cannot be read.
+    """
+    for path in target.paths():
+        if not _is_picture(path):
+            target.download(path, here / path)
+
+
 def check_bucket(target: BucketFolder, tick: Tick = lambda n: None) -> list[Problem]:
     """`check_release` of a release in a bucket: every object is fetched once, none is kept.
 
@@ -162,9 +181,7 @@ def check_bucket(target: BucketFolder, tick: Tick = lambda n: None) -> list[Prob
         raise NotADirectoryError(20, "no such release", str(target))
     with TemporaryDirectory(prefix="assay-verify-") as folder:
         here = Path(folder) / target.name
-        for path in target.paths():
-            if not _is_picture(path):
-                target.download(path, here / path)
+        fetch_descriptions(target, here)
         walk = heapq.merge(walk_folder(here, decode=True), _fetched(target), key=_path_of)
         if is_sound(here, tick=tick, walk=walk):
             return []

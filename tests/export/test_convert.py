@@ -254,6 +254,53 @@ def test_failing_half_way_leaves_nothing(
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_release_in_a_bucket_gives_the_same_bytes(
+    kind: str, folder: Path, tmp_path: Path, s3: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the libraries open above is what they open here."""
+    for path, data in bytes_of(folder).items():
+        s3.put_object(Bucket="shelves", Key=f"data/birds-1.0.0/{path}", Body=data)
+    options = Options(shard_pictures=3)
+    convert(folder, kind, tmp_path / "here", options)
+    address = "s3://shelves/data/birds-1.0.0"
+    told = convert(address, kind, tmp_path / "there", options)
+    assert told["splits"] == SPLITS
+    assert bytes_of(tmp_path / "there") == bytes_of(tmp_path / "here")
+    if kind == "csv":
+        assert main([address, "--to", "csv", "-o", str(tmp_path / "bare"), "--no-pictures"]) == 0
+        convert(folder, kind, tmp_path / "bare-here", Options(pictures=False))
+        assert bytes_of(tmp_path / "bare") == bytes_of(tmp_path / "bare-here")
+
+
+@pytest.mark.django_db
+def test_a_damaged_release_in_a_bucket_is_not_spread(
+    folder: Path, tmp_path: Path, s3: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = bytes_of(folder)
+    for path, data in held.items():
+        s3.put_object(Bucket="shelves", Key=f"data/birds-1.0.0/{path}", Body=data)
+    address = "s3://shelves/data/birds-1.0.0"
+    picture = next(path for path in held if path.startswith("val/"))
+
+    def refused(code: int, words: str, *more: str, url: str = address) -> None:
+        assert main([url, "--to", "coco", "-o", str(tmp_path / "out" / "coco"), *more]) == code
+        told = capsys.readouterr().err
+        assert words in told
+        assert told.count("\n") == 1
+        assert not (tmp_path / "out" / "coco").exists()
+
+    s3.put_object(Bucket="shelves", Key=f"data/birds-1.0.0/{picture}", Body=held[picture] + b"x")
+    refused(1, f"{picture}: has another checksum than was published")
+    refused(1, "is not sound", "--no-pictures")
+    s3.delete_object(Bucket="shelves", Key=f"data/birds-1.0.0/{picture}")
+    refused(1, f"first: sums: {picture} is listed and missing")
+    s3.delete_object(Bucket="shelves", Key="data/birds-1.0.0/SHA256SUMS")
+    refused(2, f"{address}: no release: SHA256SUMS is missing")
+    refused(2, "is no address such as", url="s3://A/b")
+
+
+@pytest.mark.django_db
 def test_a_full_disk_is_one_line_and_leaves_nothing(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
