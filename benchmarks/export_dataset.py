@@ -1,10 +1,11 @@
 """A dataset of many small pictures and votes, written straight into a database: what `export_speed` exports.
 
-usage: python -m benchmarks.export_dataset IMAGES FOLDER
+usage: python -m benchmarks.export_dataset IMAGES FOLDER [SIDE]
 
 FOLDER becomes an ASSAY_DATA: database, store, and `originals/<category>/<sha256>.jpg`, the same pictures as
 other tools import them. Five workers of fifty vote on every picture, the consensus is their majority, and
-every test picture has a reference. Pictures are 64 x 64 JPEGs of about 2 kB with a camera's EXIF in them.
+every test picture has a reference. Pictures are JPEGs of SIDE x SIDE pixels (256: about 23 kB; 64: 2 kB, so
+that what is paid for every file counts most) with a camera's EXIF in them.
 """
 
 from __future__ import annotations
@@ -26,27 +27,28 @@ CATEGORIES, EACH = 20, 100
 """So many categories, fewer where there would be less than `EACH` pictures of one."""
 WORKERS, VOTES = 50, 5
 CHUNK = 2_000
+SIDE = 256
 BASES = 500
 """Pictures encoded; every other is one of these with a comment of its own, which makes it another file."""
 
 
-def pictures(images: int) -> Iterator[bytes]:
+def pictures(images: int, side: int) -> Iterator[bytes]:
     """Different JPEG files with EXIF; the pixels of one in `BASES` are drawn, the others share them."""
     rng = np.random.default_rng(7)
     exif = Pillow.Exif()
     exif[0x010F], exif[0x0110] = "Camera maker", "Model 3"
     bases = []
     for _ in range(min(BASES, images)):
-        small = Pillow.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8))
+        small = Pillow.fromarray(rng.integers(0, 255, (side // 8, side // 8, 3), dtype=np.uint8))
         out = io.BytesIO()
-        small.resize((64, 64), Pillow.Resampling.BICUBIC).save(out, "JPEG", quality=90, exif=exif)
+        small.resize((side, side), Pillow.Resampling.BICUBIC).save(out, "JPEG", quality=90, exif=exif)
         bases.append(out.getvalue())
     for number in range(images):
         base, comment = bases[number % len(bases)], f"picture {number}".encode()
         yield base[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + base[2:]
 
 
-def build(images: int, folder: Path) -> None:
+def build(images: int, folder: Path, side: int = SIDE) -> None:
     """Fill the database that the environment names, its store, and `folder/originals`."""
     import django
 
@@ -72,7 +74,7 @@ def build(images: int, folder: Path) -> None:
         "workers": Worker.objects.bulk_create([Worker(code=f"w{n:010d}") for n in range(WORKERS)]),
         "rng": np.random.default_rng(11),
     }
-    waiting = enumerate(pictures(images))
+    waiting = enumerate(pictures(images, side))
     while chunk := list(islice(waiting, CHUNK)):
         _add(chunk, folder, **made)
 
@@ -169,8 +171,9 @@ def _add_votes(images: list[Any], **made: Any) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Exit code 2 where the arguments are unusable."""
     arguments = sys.argv[1:] if argv is None else argv
-    if len(arguments) != 2 or not arguments[0].isdigit():
-        print("usage: python -m benchmarks.export_dataset IMAGES FOLDER", file=sys.stderr)
+    numbers = [arguments[0], *arguments[2:]] if arguments else []
+    if len(arguments) not in (2, 3) or not all(number.isdigit() for number in numbers):
+        print("usage: python -m benchmarks.export_dataset IMAGES FOLDER [SIDE]", file=sys.stderr)
         return 2
     folder = Path(arguments[1]).absolute()
     os.environ.update(
@@ -180,7 +183,7 @@ def main(argv: list[str] | None = None) -> int:
         SQLITE_SYNCHRONOUS="OFF",
     )
     os.environ.setdefault("DATABASE_URL", f"sqlite:///{folder / 'db.sqlite3'}")
-    build(int(arguments[0]), folder)
+    build(int(arguments[0]), folder, *(int(side) for side in arguments[2:]))
     return 0
 
 

@@ -122,21 +122,24 @@ def strip(folder: Path) -> None:
             clean_picture(path.read_bytes())
 
 
-def costs(images: int, folder: Path, peer: str | None) -> dict[str, Cost]:
-    """Make a dataset of so many images in the folder (unless it is there) and measure everything on it."""
-    state, python = folder / str(images), sys.executable
+def costs(images: int, side: int, folder: Path, peer: str | None) -> dict[str, Cost]:
+    """Make a dataset of so many images in the folder (unless it is there) and measure everything on it.
+
+    Nothing is deleted before the last is measured: for five minutes ext4 passes over the inodes of deleted
+    files one by one, and every file made then takes ten times as long.
+    """
+    state, python = folder / f"{images}x{side}", sys.executable
     if not (state / "complete").exists():
         shutil.rmtree(state, ignore_errors=True)
-        measure([python, "-m", "benchmarks.export_dataset", str(images), str(state)])
+        measure([python, "-m", "benchmarks.export_dataset", str(images), str(state), str(side)])
         (state / "complete").touch()
     env = {
         "ASSAY_DATA": str(state),
         "STORAGE_URL": str(state / "store"),
         "DATABASE_URL": f"sqlite:///{state / 'db.sqlite3'}",
     }
-    originals, out = str(state / "originals"), folder / "out"
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir()
+    originals, out = str(state / "originals"), folder / "out" / f"{images}x{side}"
+    out.mkdir(parents=True)
     export = [python, "manage.py", "export_release", "speed", "1.0.0", "--output", str(out)]
     found = {
         "cp -r": measure(["cp", "-r", originals, str(out / "copy")]),
@@ -149,24 +152,26 @@ def costs(images: int, folder: Path, peer: str | None) -> dict[str, Cost]:
     return found
 
 
-def report(images: int, found: dict[str, Cost]) -> bool:
+def report(images: int, side: int, found: dict[str, Cost]) -> bool:
     """Print a table; whether the export kept to what is allowed."""
+    print(f"{images:,} pictures of {side} x {side}", flush=True)
     both = [found["cp -r"], found["stripping"]]
     wall, cpu = sum(c.wall for c in both), sum(c.cpu for c in both)
-    print(f"{images:>9,} images {'wall s':>10} {'times':>6} {'CPU s':>8} {'times':>6} {'MB':>6}")
+    print(f"{'':>16} {'wall s':>10} {'times':>6} {'CPU s':>8} {'times':>6} {'MB':>6}")
     for name, cost in {**found, "cp -r + stripping": Cost(wall, cpu, max(c.memory for c in both))}.items():
         print(
             f"{name:>16} {cost.wall:>10.1f} {cost.wall / wall:>6.2f} {cost.cpu:>8.1f} {cost.cpu / cpu:>6.2f} "
             f"{cost.memory:>6.0f}"
         )
     export = found["export"]
-    return export.cpu <= ALLOWED_TIMES * cpu and export.memory <= ALLOWED_MB
+    return export.wall <= ALLOWED_TIMES * wall and export.memory <= ALLOWED_MB
 
 
 def main(argv: list[str] | None = None) -> int:
     """Exit code: 0 as wanted, 1 slower or larger than wanted, 2 unusable arguments."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.export_speed", description=__doc__)
     parser.add_argument("--images", default="10000,100000", help="sizes, parted by commas")
+    parser.add_argument("--sides", default="256,64", help="pixels of a picture's side, parted by commas")
     parser.add_argument("--peer", help="a Python that has datumaro")
     parser.add_argument("--keep", type=Path, help="folder that keeps the datasets for another run")
     parser.add_argument(
@@ -178,14 +183,17 @@ def main(argv: list[str] | None = None) -> int:
         strip(options.strip)
         return 0
     sizes = [QUICK] if options.quick else [int(n) for n in options.images.split(",")]
-    kept = True
+    sides = [int(side) for side in options.sides.split(",")]
     with tempfile.TemporaryDirectory(prefix="assay-bench-") as temporary:
-        for images in sizes:
-            folder = (options.keep or Path(temporary)).absolute()
-            kept &= report(images, costs(images, folder, options.peer)) or options.quick
-            sys.stdout.flush()
-            shutil.rmtree(folder / "out")
-    return 0 if kept else 1
+        folder = (options.keep or Path(temporary)).absolute()
+        shutil.rmtree(folder / "out", ignore_errors=True)
+        kept = [
+            report(images, side, costs(images, side, folder, options.peer))
+            for images in sizes
+            for side in sides
+        ]
+        shutil.rmtree(folder / "out")
+    return 0 if all(kept) or options.quick else 1
 
 
 if __name__ == "__main__":

@@ -35,6 +35,12 @@ _PNG_KEPT = {
 }
 _PNG_KEPT |= {b"bKGD", b"pHYs", b"hIST", b"sPLT", b"mDCV", b"cLLI"}
 _WEBP_KEPT = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP"}
+_ORIENTED = {
+    "jpg": (b"Exif\0\0", b"tiff:Orientation"),
+    "png": (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp"),
+    "webp": (b"EXIF", b"XMP "),
+}
+"""What stands in the bytes of a picture that says which way up it is, in EXIF or in XMP."""
 _EXIF_FLAG, _XMP_FLAG, _ANIMATION_FLAG = 0x08, 0x04, 0x02
 _PILLOW = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
 _KIND_OF = {form: kind for kind, form in _PILLOW.items()}
@@ -120,6 +126,8 @@ def _animated(data: bytes, kind: str) -> bool:
 
 def _orientation(data: bytes, kind: str) -> int:
     """EXIF orientation 1 … 8; damaged or missing EXIF counts as upright."""
+    if not any(mark in data for mark in _ORIENTED[kind]):
+        return 1  # most pictures of the web; opening them to read this would cost as much as stripping them
     with Image.open(io.BytesIO(data), formats=[_PILLOW[kind]]) as image:
         try:
             value = image.getexif().get(0x0112, 1)

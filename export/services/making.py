@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 
 from export import layout, leakage
 from export.build import write_pictures
@@ -43,6 +43,10 @@ from ingest.models import Dataset
 from ingest.progress import progress
 
 ROWS = 2_000
+_INSERT = (
+    "INSERT INTO export_releaseimage (release_id, image_id, category_id, split, confidence, votes) "
+    "VALUES (%s, %s, %s, %s, %s, %s)"
+)
 
 
 class ReleaseFailed(RuntimeError):
@@ -124,6 +128,7 @@ def make_release(plan: Plan, output: Path | str, recorded: Release | None, recip
                 raise ReleaseRefused(
                     f"--output {output} cannot be used: {error.filename}: {error.strerror}"
                 ) from None
+            _map_no_database()
             return _make(plan, place, recorded, recipe)
     except BadAddress as error:
         raise ReleaseRefused(f"--output {error}") from None
@@ -262,9 +267,7 @@ def _record(
             label_accuracy=document["label_accuracy"],
         )
         keep(release)
-        rows = _release_images(release, place)
-        while batch := list(islice(rows, ROWS)):
-            ReleaseImage.objects.bulk_create(batch)
+        _record_images(release, place)
     return release
 
 
@@ -277,13 +280,23 @@ def _check_alone(plan: Plan) -> None:
         )
 
 
-def _release_images(release: Release, place: Workplace) -> Iterator[ReleaseImage]:
-    for row in read_rows(place.selection, ["image_id", "category_id", "split", "confidence", "votes"]):
-        yield ReleaseImage(
-            release=release,
-            image_id=row["image_id"],
-            category_id=row["category_id"],
-            split=ReleaseImage.Split[row["split"].upper()],
-            confidence=row["confidence"],
-            votes=row["votes"],
-        )
+def _record_images(release: Release, place: Workplace) -> None:
+    """A row for each picture. Plain SQL: a model instance for each takes four times as long."""
+    columns = ["image_id", "category_id", "split", "confidence", "votes"]
+    rows = read_rows(place.selection, columns)
+    with connection.cursor() as cursor:
+        while batch := list(islice(rows, ROWS)):
+            cursor.executemany(_INSERT, [_released(release.pk, row) for row in batch])
+
+
+def _released(release: int, row: dict[str, Any]) -> tuple[int, int, int, int, float | None, int]:
+    """A row of the selection as ReleaseImage keeps it."""
+    split = ReleaseImage.Split[row["split"].upper()].value
+    return release, row["image_id"], row["category_id"], split, row["confidence"], row["votes"]
+
+
+def _map_no_database() -> None:
+    """Read the database through a buffer: mapped into memory, as the site has it, all of it would stay."""
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA mmap_size=0")

@@ -84,6 +84,23 @@ def test_a_picture_on_its_side_is_turned(kind: str, orientation: int) -> None:
     assert profile_of(clean.data) == PROFILE
 
 
+XMP = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_picture_on_its_side_by_xmp_alone_is_turned(kind: str) -> None:
+    options: dict[str, object] = {"xmp": XMP, "lossless": True}
+    if kind == "PNG":
+        told = PngImagePlugin.PngInfo()
+        told.add_itxt("XML:com.adobe.xmp", XMP.decode())
+        options = {"pnginfo": told}
+    image, out = Image.new("RGB", (24, 16), "teal"), io.BytesIO()
+    image.save(out, kind, **options)
+    clean = clean_picture(out.getvalue())
+    assert (clean.width, clean.height) == (16, 24)
+    assert metadata_in(clean.data) == []
+
+
 @pytest.mark.parametrize("form", ["GIF", "BMP", "TIFF"])
 def test_other_formats_become_png(form: str) -> None:
     data = encoded(form)
