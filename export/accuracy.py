@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from annotation_site.figures import number_of
 from quality.agreement import accuracy_interval
 
 NEARLY_ALL = 0.95
@@ -30,7 +31,7 @@ def label_accuracy(
         kind = "the test split, a random sample" if whole else "part of the test split, perhaps not random"
         if not drawn:
             kind = "the test split that came with the set, perhaps not random"
-        basis = f"{kind}: {known} of {eligible} eligible pictures have a reference"
+        basis = f"{kind}: references of {known:,} of {number_of(eligible, 'eligible picture')}"
     else:
         right, known = others
         if not known:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from annotation_site.figures import number_of
 from export import layout
 from export.places.shelf import read_in
 from export.reader import UnreadableRelease, count_rows, rows_in
@@ -79,16 +80,17 @@ class Leakage:
             if split in self.farther:
                 near = sum(self.nearest[split].values())
                 total = near + self.farther[split]
-                parts.append(f"{near:,} of {total:,} {split} pictures have one in {' or '.join(others)}")
-        told = f"within {self.radius} of 64 bits of the perceptual hash, {' and '.join(parts)}"
+                where = " or ".join(others)
+                parts.append(f"of one of {where}: {near:,} of {number_of(total, f'{split} picture')}")
+        told = f"within {self.radius} of 64 bits of the perceptual hash {'; '.join(parts)}"
         if not parts:
             return "there is nothing to compare."
         if not self.near_pairs:
             return f"{told}."
         looked = "all" if self.looked_at == self.near_pairs else f"the nearest {self.looked_at:,}"
         return (
-            f"{told}. {looked.capitalize()} of these {self.near_pairs:,} pairs were compared pixel by pixel: "
-            f"{self.copies:,} show the same picture, {self.unsure:,} perhaps."
+            f"{told}. Compared pixel by pixel: {looked} of {number_of(self.near_pairs, 'such pair')}; "
+            f"{self.copies:,} of the same picture, {self.unsure:,} perhaps."
         )
 
 
@@ -131,8 +133,8 @@ def warnings_of(counts: dict[str, Any]) -> list[str]:
     if not counts["copies"]:
         return []
     return [
-        f"{counts['copies']} pairs of pictures in different splits show the same picture (python -m "
-        "export.leakage names them): run manage.py dedup, and publish a new version"
+        f"the same picture in different splits: {number_of(counts['copies'], 'pair')} (python -m "
+        "export.leakage names what it finds): run manage.py dedup, and publish a new version"
     ]
 
 
@@ -241,7 +243,8 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     print(json.dumps(found.as_dict()) if options.json else as_text(found))
     if found.copies:
-        print(f"error: {options.folder}: {found.copies} pairs across splits are copies", file=sys.stderr)
+        told = f"{number_of(found.copies, 'pair')} of copies across splits"
+        print(f"error: {options.folder}: {told}", file=sys.stderr)
     return 1 if found.copies else 0
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from annotation_site.figures import number_of
 from ingest.arguments import Arguments
 from ingest.tables import BadTable, read_table
 
@@ -82,13 +83,13 @@ def warnings_of(figures: dict[str, Any]) -> list[str]:
     if figures["missing"] == figures["images"]:
         found.append("no image of the answers has a prediction: do both name images by their SHA-256?")
     elif figures["missing"]:
-        found.append(f"{figures['missing']} images have no prediction and count as wrong")
+        found.append(f"without a prediction, and counted as wrong: {number_of(figures['missing'], 'image')}")
     if figures["unknown"]:
-        found.append(f"{figures['unknown']} predictions are for images that are not asked for")
+        found.append(f"for images that are not asked for: {number_of(figures['unknown'], 'prediction')}")
     if figures["unknown_categories"]:
+        strange = number_of(figures["unknown_categories"], "category", "categories")
         found.append(
-            f"{figures['unknown_categories']} guessed categories stand in no answer: they must be category "
-            "ids, not class indices or names"
+            f"guessed, and in no answer: {strange}; guesses must be category ids, not class indices or names"
         )
     return found
 
@@ -117,7 +118,7 @@ def main(argv: list[str] | None = None) -> int:
     if options.json:
         print(json.dumps(figures, ensure_ascii=False))
     else:
-        print(f"{figures['images']} images, {figures['missing']} without a prediction")
+        print(f"{number_of(figures['images'], 'image')}, {figures['missing']:,} without a prediction")
         print(f"top-1 error {figures['top1_error']:.4f}, top-5 error {figures['top5_error']:.4f}")
     return 0
 

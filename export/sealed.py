@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from annotation_site.figures import number_of
 from export import layout
 
 _HIDDEN = ("category", "confidence", "reference", "source_url", "page_url")
@@ -63,14 +64,15 @@ def leaks(
     for column in (*_HIDDEN, "votes"):
         told = test[column].notna() & (test[column] != 0)
         if told.any():
-            yield layout.MANIFEST, f"tells the {column} of {int(told.sum())} sealed test pictures"
+            pictures = number_of(int(told.sum()), "sealed test picture")
+            yield layout.MANIFEST, f"tells the {column} of {pictures}"
     extra = sorted(set(manifest.columns) - set(layout.MANIFEST_SCHEMA.names))
     if extra:
         yield layout.MANIFEST, f"has the column {extra[0]}, which a sealed release must not have"
     for name, table in ((layout.VOTES, votes), (layout.POSTERIORS, posteriors)):
         told = table["image"].isin(test["image"]) if table is not None else pd.Series(dtype=bool)
         if told.any():
-            yield name, f"has {int(told.sum())} rows of sealed test pictures"
+            yield name, f"has {number_of(int(told.sum()), 'row')} of sealed test pictures"
     images = set(test["image"])
     for path, text in sorted(texts.items()):
         if not images.isdisjoint(names_of(text)):

@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+from annotation_site.figures import number_of
 from export.checks import Problem, check_release, files_to_check
 from export.places.bucket import SCHEME, BadAddress, BucketError, BucketFolder
 from export.places.bucket_place import check_bucket
@@ -66,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2 if isinstance(error, (NotADirectoryError, FileNotFoundError)) else 1
     print(json.dumps(as_report(problems)) if options.json else as_text(options.folder, problems))
     if problems:
-        print(f"error: {options.folder}: {len(problems)} rules are broken", file=sys.stderr)
+        print(f"error: {options.folder}: {number_of(len(problems), 'broken rule')}", file=sys.stderr)
     return 1 if problems else 0
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from annotation_site.figures import number_of
 from ingest.arguments import Arguments
 from ingest.progress import progress as bar
 from ingest.tables import BadTable, table_kind, write_table
@@ -69,10 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.json:
         print(json.dumps(summary, ensure_ascii=False))
         return 0
-    words = f"{summary['pictures']} pictures -> {args.output}"
+    words = f"{number_of(summary['pictures'], 'picture')} -> {args.output}"
     if args.probabilities:
         words += (
-            f"; {summary['judged']} judged out of fold over {summary['labels']} labels "
+            f"; {summary['judged']:,} judged out of fold over {number_of(summary['labels'], 'label')} "
             f"(loss {summary['loss']:.3f}) -> {args.probabilities}"
         )
     print(words)
@@ -101,14 +102,14 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     album = open_album(args.place, args.map, args.groups)
     labels = _labels_file(args)
     soft = soft_labels(labels) if labels else None
-    warnings = [f"{album.other} files are no pictures by their names"] if album.other else []
+    warnings = [f"no picture by its name: {number_of(album.other, 'file')}"] if album.other else []
     found = embed(album.files, args.size, args.device, args.precision, args.threads)
     if not found.readable.all():
         bad = [image for image, fine in zip(album.images, found.readable, strict=True) if not fine]
         more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
-        warnings.append(f"{len(bad)} pictures cannot be read: {', '.join(bad[:3])}{more}")
+        warnings.append(f"not readable: {number_of(len(bad), 'picture')}: {', '.join(bad[:3])}{more}")
     if not found.readable.any():
-        raise RuntimeError(f"{args.place}: none of {len(album.images)} pictures can be read")
+        raise RuntimeError(f"{args.place}: none of {number_of(len(album.images), 'picture')} can be read")
     summary: dict[str, Any] = {
         "pictures": int(found.readable.sum()),
         "unreadable": int((~found.readable).sum()),
@@ -118,7 +119,8 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
         table, more_summary = judge(album, found, soft, args.folds, args.device)
         summary |= more_summary
         if summary["unmatched"]:
-            warnings.append(f"{summary['unmatched']} labelled tasks are no readable picture here")
+            lost = number_of(summary["unmatched"], "labelled task")
+            warnings.append(f"no readable picture here: {lost}")
         write_table(table, args.probabilities)
     _write_features(album, found, args.output)
     return summary

@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch.nn.functional import log_softmax
 
+from annotation_site.figures import number_of
+
 DECAYS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
 """L2 penalties that are tried, strongest first; weights are of standardised features."""
 PASSES = 60
@@ -77,7 +79,8 @@ def out_of_fold(
     if targets.shape[1] < 2:
         raise HeadError(f"the labels name {targets.shape[1]} class; a classifier needs at least 2")
     if len(set(groups)) < folds:
-        raise HeadError(f"{len(set(groups))} labelled pictures or groups are too few for {folds} folds")
+        held = number_of(len(set(groups)), "labelled picture or group", "labelled pictures or groups")
+        raise HeadError(f"too few for {folds} folds: {held}")
     fold = fold_of(groups, folds)
     x, y = torch.from_numpy(features).to(device), torch.from_numpy(targets.astype(np.float32)).to(device)
     found = np.zeros((len(DECAYS), *targets.shape))

@@ -112,7 +112,7 @@ def _verify(path: Path, sums: dict[str, str], workers: int) -> None:
         missing = sum(not (path / name).is_file() for name in bad)
         shown = ", ".join(bad[:3]) + (" ..." if len(bad) > 3 else "")
         raise ReleaseError(
-            f"{path} fails its checksums: {missing} files missing, {len(bad) - missing} changed ({shown}); "
+            f"{path} fails its checksums: {missing} missing, {len(bad) - missing} changed ({shown}); "
             "copy or export the release again"
         )
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from annotation_site.figures import number_of
 from annotation_site.models import Round
 from export import layout
 from export.models import Release
@@ -286,13 +287,14 @@ def _given(
     named = read_split_file(path)
     for split, pictures in without_share(named.values(), shares):
         raise ReleaseRefused(
-            f"{path} puts {pictures} pictures into {split}, and --splits leaves {split} nothing"
+            f"{path} puts {number_of(pictures, 'picture')} into {split}, and --splits leaves {split} nothing"
         )
     resolved = resolve_images(dataset, named)
     for kind, names in (("no image", resolved.unknown), ("several images", resolved.ambiguous)):
         if names:
             some = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-            raise ReleaseRefused(f"{path}: {len(names)} rows name {kind} of {dataset.name}: {some}")
+            given = number_of(len(names), "name")
+            raise ReleaseRefused(f"{path}: {kind} of {dataset.name} by {given}: {some}")
     splits: dict[int, str] = {}
     images: dict[int, Image] = {}
     for name, image in resolved.found.items():

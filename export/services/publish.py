@@ -7,10 +7,12 @@ from pathlib import Path
 
 from django.conf import settings
 
+from annotation_site.figures import number_of
 from export import layout
 from export.models import GivenSplit, ReleaseImage
 from export.pictures import FromStore
 from export.places.workplace import Workplace
+from export.selection import LEFT_OUT
 from export.services.choose import choose, passes
 from export.services.making import Published, Recipe, ReleaseFailed, check_classes, make_release
 from export.services.plan import Plan, ReleaseRefused, Wishes, plan_release
@@ -60,15 +62,18 @@ def _check_tally(plan: Plan, tally: Tally) -> None:
     if not plan.dataset.images.exists():
         raise ReleaseFailed(f"{name} has no images yet: run manage.py ingest first")
     if not tally.labels:
-        reasons = ", ".join(f"{n} {reason}" for reason, n in tally.left_out.most_common(4))
-        raise ReleaseFailed(f"no picture of {name} can be released ({reasons})")
+        reasons = "; ".join(f"{n:,}: {LEFT_OUT[reason]}" for reason, n in tally.left_out.most_common(4))
+        raise ReleaseFailed(
+            f"no picture of {name} can be released ({reasons}); manage.py aggregate settles votes, and "
+            "add_reference takes experts' answers"
+        )
     tested = ReleaseImage.objects.filter(release__in=plan.earlier, split=ReleaseImage.Split.TEST)
     due = tested.exclude(image__withdrawal__isnull=False).values("image_id").distinct().count()
     lost = due - tally.kept_in_test - tally.tested_outside
     if lost:
         raise ReleaseFailed(
-            f"{lost} test pictures of earlier releases would be lost, and must stay; only a takedown removes "
-            f"them (manage.py takedown_release){_split_since(plan)}"
+            f"of earlier releases {number_of(lost, 'test picture')} would be lost, and must stay; only a "
+            f"takedown removes one (manage.py takedown_release){_split_since(plan)}"
         )
     current = plan.dataset.categories.current()
     above = current.filter(parent__isnull=False).values("parent")

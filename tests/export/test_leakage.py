@@ -87,7 +87,11 @@ def test_copies_are_told_from_look_alikes() -> None:
     assert found.named == [
         {"outcome": "copy", "a": "a" * 64, "b": "b" * 64, "distance": (value ^ phash(copy)).bit_count()}
     ]
-    assert "1 show the same picture" in found.sentence()
+    assert (
+        "of one of train or val: 2 of 2 test pictures; of one of train: 0 of 1 val picture"
+        in found.sentence()
+    )
+    assert "all of 2 such pairs; 1 of the same picture, 0 perhaps." in found.sentence()
     assert "named" not in found.counts()
 
 
@@ -110,7 +114,7 @@ def test_a_copy_that_slipped_through_fails_the_check(
         if split == "test":
             world.refer(image, "owl")
     made = publish_release(world.dataset, "1.0.0", tmp_path)
-    assert any("1 pairs of pictures in different splits" in warning for warning in made.warnings)
+    assert any("the same picture in different splits: 1 pair " in warning for warning in made.warnings)
     folder = made.folder
     assert main([str(folder), "--json"]) == 1
     told = capsys.readouterr()

@@ -140,8 +140,8 @@ def test_of_copies_in_several_splits_the_most_protected_stays(world: World, tmp_
 def test_unusable_split_files_change_nothing(world: World, tmp_path: Path) -> None:
     image = labelled(world)
     cases = {
-        "1 rows name no image of birds: nowhere.jpg": ({"nowhere.jpg": "test"}, "80/10/10"),
-        "1 pictures into val, and --splits leaves val nothing": ({image.sha256: "val"}, "80/0/20"),
+        "no image of birds by 1 name: nowhere.jpg": ({"nowhere.jpg": "test"}, "80/10/10"),
+        "1 picture into val, and --splits leaves val nothing": ({image.sha256: "val"}, "80/0/20"),
         "named twice": ({image.sha256: "val", image.candidates.get().url: "test"}, "80/10/10"),
     }
     for said, (rows, splits) in cases.items():

@@ -248,7 +248,7 @@ def test_an_audit_share_without_a_class_or_with_too_few_votes_is_refused(release
     more_votes(release, list(train[train["category"] != "disc"]["image"][:8]), 2, audit=True)
     with pytest.raises(ArmError, match="no picture of disc"):
         prepare(release, ("majority", "majority_k5"))
-    with pytest.raises(ArmError, match=r"majority_k9: .*only 0 of its 8"):
+    with pytest.raises(ArmError, match=r"majority_k9: .*only 0 of 8 pictures"):
         prepare(release, ("majority", "majority_k9"))
 
 

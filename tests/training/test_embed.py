@@ -75,7 +75,7 @@ def test_what_can_be_learned_is_learned_and_twice_alike():
 def test_too_little_to_learn_from():
     with pytest.raises(HeadError, match="1 class"):
         judged(np.zeros((9, 4)), np.ones((9, 1)), list("abcdefghi"))
-    with pytest.raises(HeadError, match="2 labelled pictures or groups are too few"):
+    with pytest.raises(HeadError, match="folds: 2 labelled pictures or groups"):
         judged(np.zeros((9, 4)), np.eye(2)[[0, 1] * 4 + [0]], list("aaaaaaabb"))
 
 

@@ -83,6 +83,6 @@ def test_it_says_when_it_cannot_be_told(release_folder: Path) -> None:
     unsure = Estimate(0.1, -0.2, 0.4, np.random.default_rng(0).normal(0.1, 0.15, 4000))
     assert "whether the model gains cannot be told" in next_votes(whole, unsure)["words"]
     unjudged = labellings(release_folder, ballots, np.full(PICTURES, -1))
-    assert "cannot be told: only 0 train pictures" in next_votes(unjudged, None)["words"]
+    assert "judge them by have only 0 train pictures" in next_votes(unjudged, None)["words"]
     single = labellings(release_folder, *crowd(1))
     assert "cannot be told: every train picture has one vote" in next_votes(single, None)["words"]

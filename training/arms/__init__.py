@@ -34,6 +34,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from annotation_site.figures import number_of
 from training.arms import noise
 from training.arms.ballots import Ballots, majority, one_vote, shares
 from training.arms.subsets import class_wise_control, random_part
@@ -149,7 +150,7 @@ class Labellings:
         consensus = self._fixed["consensus"].labels
         empty = sorted(set(consensus.tolist()) - set(consensus[~flagged].tolist()))
         if not empty:
-            share = f"{int(flagged.sum())} of {len(flagged)} train pictures"
+            share = f"{int(flagged.sum()):,} of {number_of(len(flagged), 'train picture')}"
             self.warnings.append(f"cleaned: confident learning flags {share}, which it drops")
             return found
         line = f"cleaned leaves no train picture of {self.named(empty)}"

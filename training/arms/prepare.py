@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from annotation_site.figures import number_of
 from training.arms import ARMS, AUDIT, FIRST_VOTES, NEED_VOTES, NOISE_CROWD, ArmError, Labellings, Targets
 from training.arms.ballots import Ballots, positions, read_ballots
 from training.release import Release
@@ -151,10 +152,10 @@ def _audit_rows(train: _Train, k: int, rows: Ints) -> Ints:
     """
     audited = rows[train.ballots.audited[rows]]
     enough = audited[train.ballots.given[audited] >= k]
-    line = f"majority_k{k}: every train picture has {train.fewest(rows)} usable votes at least"
+    line = f"majority_k{k}: every train picture has {number_of(train.fewest(rows), 'usable vote')} at least"
     if len(enough) < (1 - MOST_LACKING) * len(audited) or not len(enough):
         held = (
-            f"only {len(enough)} of its {len(audited)} pictures drawn for audit have {k} and more"
+            f"{k} and more have only {len(enough)} of {number_of(len(audited), 'picture')} drawn for audit"
             if len(audited)
             else "the release has no random audit share, which alone could answer for more"
         )
@@ -189,8 +190,8 @@ def prepare(
             raise ArmError(f"{arm}: no train picture has a label for it in this release")
         if lacking := int((~usable).sum()):
             warnings.append(
-                f"{arm} has no usable label for {lacking} of {len(train.images)} train pictures: "
-                "left out of all arms"
+                f"{arm} has no usable label for {lacking:,} of "
+                f"{number_of(len(train.images), 'train picture')}: left out of all arms"
             )
         keep &= usable
     rows = np.flatnonzero(keep)
@@ -223,8 +224,8 @@ def _remarks(train: _Train, arms: Sequence[str], rows: Ints) -> list[str]:
     if "confident" in arms:
         dropped = int((~train.sure[rows]).sum())
         lines.append(
-            f"confident: {dropped} of {len(rows)} train pictures have a confidence below "
-            f"{train.confidence:g}, which it drops{'; it is the consensus arm then' * (not dropped)}"
+            f"confident: drops those with a confidence below {train.confidence:g}: {dropped:,} of "
+            f"{number_of(len(rows), 'train picture')}{'; it is the consensus arm then' * (not dropped)}"
         )
     if not train.ballots.timed and any(FIRST_VOTES.fullmatch(arm) for arm in arms):
         lines.append("votes carry no time: the first votes of majority_kN are drawn at random by seed")
@@ -252,9 +253,10 @@ def _apart(
         return list(arms), [], np.array([], dtype=np.int64)
     most = max(more.values())
     audit = np.searchsorted(rows, _audit_rows(train, most, rows))
+    apart = number_of(len(audit), "picture")
     warnings.append(
-        f"{', '.join(more)}: some train pictures have only {fewest} usable votes, and hard ones have more: "
-        f"evaluated apart, on the {len(audit)} pictures of the random audit share with {most}"
+        f"{', '.join(more)}: some train pictures have only {number_of(fewest, 'usable vote')}, and hard ones "
+        f"have more: evaluated apart, on {apart} of the random audit share with {most}"
     )
     numbers = sorted({*more.values(), max(fewest, 1)})
     kept = [arm for arm in arms if arm not in more]

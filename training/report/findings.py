@@ -6,7 +6,7 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from annotation_site.figures import points
+from annotation_site.figures import number_of, points
 from training.report import plots
 from training.report.page_parts import figure, interval, note, section, table
 
@@ -15,9 +15,9 @@ def opening(metrics: dict[str, Any]) -> str:
     """The primary contrast, what it rests on, and the warnings."""
     first = next(iter(metrics["arms"].values()))
     facts = (
-        f"{metrics['test_images']} test images with references, "
-        f"{max(row['n_train'] for row in metrics['arms'].values())} train pictures, "
-        f"{len(first['seeds'])} seeds an arm, model {metrics['model']} on {metrics['device']}. "
+        f"{number_of(metrics['test_images'], 'test image')} with references, "
+        f"{number_of(max(row['n_train'] for row in metrics['arms'].values()), 'train picture')}, "
+        f"{number_of(len(first['seeds']), 'seed')} an arm, model {metrics['model']} on {metrics['device']}. "
         "Intervals are 95%, over test images and seeds."
     )
     primary = metrics["primary"]
@@ -81,7 +81,7 @@ def next_votes(metrics: dict[str, Any]) -> str:
     more = "An even number of votes adds ties: it often buys nothing before the next odd one."
     if check := found["check"]:
         more += (
-            f" Foretold from one vote fewer, {check['votes']} votes would be right on "
+            f" Foretold from one vote fewer, {number_of(check['votes'], 'vote')} would be right on "
             f"{interval(check['foretold'])}; they are on {interval(check['measured'])}."
         )
     return section(title, found["words"], table(head, rows, main), note(more))
@@ -130,9 +130,9 @@ def _audit(metrics: dict[str, Any]) -> str:
     if found is None:
         return ""
     words = (
-        f"More votes than every picture has: trained only on the {found['n_train']} pictures of the random "
-        "audit share, because elsewhere it is the hard pictures that have more. Fewer pictures, so not to be "
-        "compared with the table above."
+        "More votes than every picture has: trained only on "
+        f"{number_of(found['n_train'], 'picture')} of the random audit share, because elsewhere it is the "
+        "hard pictures that have more. Fewer pictures, so not to be compared with the table above."
     )
     rows = [_arm_row(arm, row, row["difference"], False) for arm, row in found["arms"].items()]
     head = ("arm", "pictures", "label error", "top-1", f"minus {found['against']}, points", "p")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from annotation_site.figures import number_of
 from quality.agreement import wilson
 from training.arms import NOISE_SYM, Labellings
 from training.statistics.bootstrap import REPLICATES, Estimate, estimate, resampled_means
@@ -44,12 +45,13 @@ def _judged(labellings: Labellings) -> tuple[np.ndarray, str]:
     known, audited = labellings.reference >= 0, labellings.ballots.audited
     n = int(known.sum())
     if known.all():
-        return known, f"references of all {n} train pictures"
+        return known, f"references of {'all ' * (n != 1)}{number_of(n, 'train picture')}"
     asked = int(audited.sum())
     if asked and (known & audited).sum() >= NEARLY_ALL * asked:
         known = known & audited
-        return known, f"references of {int(known.sum())} pictures of the random audit share ({asked})"
-    share = f"{n} of {len(known)} train pictures"
+        judged = number_of(int(known.sum()), "picture")
+        return known, f"references of {judged} of the random audit share ({asked})"
+    share = f"{n:,} of {number_of(len(known), 'train picture')}"
     return known, f"references of {share}, perhaps not a random sample" if n else ""
 
 

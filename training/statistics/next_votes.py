@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from annotation_site.figures import points
+from annotation_site.figures import number_of, points
 from training.arms import Labellings
 from training.statistics.bootstrap import Estimate, estimate, resampled_means
 
@@ -100,7 +100,8 @@ def next_votes(labellings: Labellings, cost: Estimate | None) -> dict[str, Any]:
     """
     rows = np.flatnonzero((labellings.reference >= 0) & (labellings.ballots.given > 0))
     if len(rows) < FEWEST:
-        return _untold(f"only {len(rows)} train pictures have both votes and a reference to judge them by")
+        held = number_of(len(rows), "train picture")
+        return _untold(f"votes and a reference to judge them by have only {held}")
     most = max(FEWEST, min(MOST_PICTURES, MOST_CELLS // labellings.ballots.counts.shape[1]))
     if len(rows) > most:
         rows = np.sort(np.random.default_rng(0).choice(rows, most, replace=False))

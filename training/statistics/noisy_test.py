@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from annotation_site.figures import points
+from annotation_site.figures import number_of, points
 from training.arms.ballots import one_vote, positions, read_ballots
 from training.release import Release
 from training.statistics.bootstrap import Bootstrap, Estimate
@@ -80,9 +80,9 @@ def noisy_test(
 def _words(count: int, errors: Mapping[str, Mapping[str, float]], shown: str, gap: Estimate) -> str:
     """The effect on the model of one arm (`shown`), in plain words."""
     return (
-        f"Of {count} test pictures {100 * errors['consensus']['value']:.1f}% have a wrong consensus, and "
-        f"one vote is wrong on {100 * errors['one_vote']['value']:.1f}%. Judged by that consensus, the "
-        f"model taught on {shown} would look {100 * abs(gap.value):.1f} points "
+        f"Of {number_of(count, 'test picture')} {100 * errors['consensus']['value']:.1f}% have a wrong "
+        f"consensus, and one vote is wrong on {100 * errors['one_vote']['value']:.1f}%. Judged by that "
+        f"consensus, the model taught on {shown} would look {100 * abs(gap.value):.1f} points "
         f"{'better' if gap.value > 0 else 'worse'} than by references "
         f"(95% interval of the change {points(gap.lo)} to {points(gap.hi)})."
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from annotation_site.figures import number_of
 from training.arms import AUDIT, NOISE, Labellings
 from training.statistics import measures
 from training.statistics.bootstrap import Bootstrap, Estimate
@@ -177,7 +178,7 @@ def _warnings(
     elif seeds < 5:
         lines.append(f"{seeds} seeds: intervals over so few are wide; 5 or more are advised")
     if len(test.images) < FEW_IMAGES:
-        lines.append(f"only {len(test.images)} test images: intervals are wide")
+        lines.append(f"only {number_of(len(test.images), 'test image')}: intervals are wide")
     present = np.unique(test.truth)
     absent = [c for i, c in enumerate(labellings.release.classes) if i not in set(present.tolist())]
     if absent:

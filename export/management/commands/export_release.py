@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from annotation_site.figures import number_of
 from export.services.plan import ReleaseRefused, Wishes
 from export.services.publish import Published, ReleaseFailed, publish_release
 from ingest.management.base import AssayCommand, BadInput, Failure
@@ -145,8 +146,9 @@ def as_text(made: Published) -> str:
     found = made.release.label_accuracy
     lines = [
         made.location,
-        f"{counts['images']} pictures: {counts['train']} train, {counts['val']} val, {counts['test']} test; "
-        f"{counts['votes']} votes by {counts['workers']} workers",
+        f"{number_of(counts['images'], 'picture')}: {counts['train']:,} train, {counts['val']:,} val, "
+        f"{counts['test']:,} test; {number_of(counts['votes'], 'vote')} by "
+        f"{number_of(counts['workers'], 'worker')}",
     ]
     if found:
         lines.append(f"label accuracy {found['value']:.1%} ({found['lo']:.1%} to {found['hi']:.1%})")

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from annotation_site.figures import number_of
 from export.diff import accuracy
 from export.services.history import release_history
 from ingest.management.base import AssayCommand
@@ -47,15 +48,17 @@ def as_text(told: dict[str, Any]) -> str:
     parent = f", follows {told['parent']}" if told["parent"] else ", the first"
     lines = [
         f"{told['release']}{parent}{''.join(f' [{mark}]' for mark in marks)}",
-        f"  {told['images']:,} pictures ({splits}) in {told['categories']:,} categories; "
-        f"{told['votes']:,} votes by {told['workers']:,} workers",
+        f"  {number_of(told['images'], 'picture')} ({splits}) in "
+        f"{number_of(told['categories'], 'category', 'categories')}; "
+        f"{number_of(told['votes'], 'vote')} by {number_of(told['workers'], 'worker')}",
         f"  label accuracy {accuracy(told)}; published {told['published'][:10]}",
         f"  fingerprint {told['fingerprint']}",
     ]
     changed = told["changes"]
     if changed is not None:
-        words = ", ".join(f"{n:,} {kind.replace('_', ' ')}" for kind, n in changed.items() if n)
-        lines.append(f"  changed: {words or 'no picture'}")
+        words = ", ".join(f"{n:,} {kind}" for kind, n in changed.items() if n and kind != "taken_down")
+        down = f" ({changed['taken_down']:,} taken down)" if changed["taken_down"] else ""
+        lines.append(f"  changed: {words or 'no picture'}{down}")
     if told["deprecated"]:
         instead = told["deprecated"]["instead"]
         use = f"; use {instead}" if instead else ""

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from annotation_site.figures import number_of
 from export.places.bucket import BadAddress, BucketError
 from export.verify import as_report, as_text, verify
 from ingest.management.base import AssayCommand, BadInput, Failure
@@ -35,4 +36,4 @@ class Command(AssayCommand):
             raise Failure(str(error)) from None
         self.report(options, as_report(problems), as_text(folder, problems))
         if problems:
-            raise Failure(f"{folder}: {len(problems)} rules are broken")
+            raise Failure(f"{folder}: {number_of(len(problems), 'broken rule')}")
