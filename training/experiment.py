@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,45 +14,74 @@ import numpy as np
 import torch
 from torch import nn
 
-from training import augment, networks
+from training import networks
 from training.arms import Labellings, Targets
+from training.augment import Augmentation
 from training.backbone import open_features
 from training.batches import feature_batches, picture_batches
 from training.cache import Pictures
-from training.loop import Batches, fit, predict
-from training.presets import Settings
+from training.loop import DivergedError, Inputs, Snapshots, Validation, Watch, fit, predict, save_tensors
+from training.ranks import ALONE, Ranks
 from training.release import Release
+from training.settings import Settings, SettingsError
 from training.store import PairResult, RunFolder
+from training.watching import RunWatch
 
 Wrap = Callable[[Iterable[Any], int, str], Iterable[Any]]
 _SEEDING = threading.Lock()  # layers draw their first weights from torch's one global generator
 
 
 @dataclass(frozen=True)
+class Machine:
+    """Where a run is computed. Only `threads`, the kind of device and `sharing` touch its bits.
+
+    `ranks`: all processes of the run. `sharing`: those that share each batch; alone where they share out the
+    pairs. `save_epochs`: epochs between two snapshots of a training, 0: by time alone.
+    """
+
+    device: torch.device
+    threads: int = 1
+    ranks: Ranks = ALONE
+    sharing: Ranks = ALONE
+    save_epochs: int = 0
+    tensorboard: Path | None = None
+
+
+@dataclass(frozen=True)
 class Bench:
     """What all pairs of a run share: the inputs on the device, and how to build the net.
 
-    `train`, `test`: int64, rows of the cache. `fresh`: a new net; see `build`.
+    `train`, `test`: int64, rows of the cache. `fresh`: a new net; see `build`. `kept_features`: nets are
+    heads on features that were computed once.
     """
 
-    batches: Batches
+    inputs: Inputs
     fresh: Callable[[], nn.Module]
-    classes: int
     train: torch.Tensor
     test: torch.Tensor
-    precision: str
     device: torch.device
+    kept_features: bool = False
+    val: Validation | None = None
+
+    @property
+    def classes(self) -> int:
+        """How many there are."""
+        return self.inputs.classes
 
 
-def pick_device(name: str) -> torch.device:
-    """`auto`: the GPU where there is one. Raises ValueError where the device does not exist."""
+def pick_device(name: str, local: int = 0) -> torch.device:
+    """`auto`: the GPU where there is one, `local` of several. ValueError where the device does not exist."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("no CUDA device here; use --device cpu or auto")
     if name not in ("cpu", "cuda"):
         raise ValueError(f"unknown device {name!r}; known are auto, cpu, cuda")
-    return torch.device(name)
+    if name == "cpu":
+        return torch.device("cpu")
+    if local >= torch.cuda.device_count():
+        raise ValueError(f"{torch.cuda.device_count()} GPUs here; start one process for each, no more")
+    return torch.device("cuda", local)
 
 
 def pick_precision(asked: str, device: torch.device) -> str:
@@ -66,81 +94,138 @@ def pick_precision(asked: str, device: torch.device) -> str:
     return "bf16" if fast or getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)() else "fp32"
 
 
+def be_deterministic(asked: bool) -> None:
+    """Let a GPU compute the same bits each time, or let it choose what is fastest. A CPU always does."""
+    torch.backends.cudnn.benchmark = not asked
+    if asked:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
+    torch.use_deterministic_algorithms(asked)
+
+
 def set_up(
     release: Release,
     pictures: Pictures,
     labellings: Labellings,
     test_rows: np.ndarray,
     settings: Settings,
-    device: torch.device,
+    augmentation: Augmentation,
+    recipe: networks.Recipe,
+    machine: Machine,
     cache: Path,
-    threads: int,
     progress: Wrap,
 ) -> Bench:
     """Put the inputs of a run on the device. `test_rows`: int64, rows of the manifest to be tested on."""
+    device, classes = machine.device, len(release.classes)
     precision = pick_precision(settings.precision, device)
     train_rows = release.manifest.index[release.manifest["split"] == "train"].to_numpy()[labellings.rows]
     train = torch.from_numpy(train_rows.astype(np.int64)).to(device)
     test = torch.from_numpy(test_rows.astype(np.int64)).to(device)
-    classes = len(release.classes)
-    if settings.model != networks.FROZEN:
-        networks.from_scratch(settings.model, classes)  # an unknown name fails before the first epoch
-        augmentation = augment.parse(
-            ("flip",) * settings.flip + (f"shift={settings.shift}",) * bool(settings.shift)
-        )
-        batches = picture_batches(pictures.pixels, device, augmentation, settings.size)
-        return Bench(
-            batches,
-            lambda: networks.from_scratch(settings.model, classes),
-            classes,
-            train,
-            test,
-            precision,
-            device,
-        )
-    file = (
-        cache / f"{release.fingerprint[:24]}-{settings.size}-{settings.model}-{device.type}-{precision}.npy"
+    mix = None
+    if augmentation.mixes:
+
+        def mix(x: Any, targets: Any, chance: torch.Generator) -> Any:
+            return augmentation.mix(x, targets, classes, chance)
+
+    batches = picture_batches(
+        pictures.pixels, device, augmentation, settings.size, normal=recipe.normalisation
     )
-    stored = open_features(pictures.pixels, file, device, precision, threads, progress)
-    features = torch.from_numpy(stored).to(device)
-    views = features[:, train].flatten(0, 1) if settings.flip else features[0, train]
-    return Bench(
-        feature_batches(features, settings.flip),
-        lambda: networks.head(views, classes, settings.hidden),
-        classes,
-        train,
-        test,
-        "fp32",  # a head is too small to gain from bf16
+    bench = Bench(Inputs(batches, classes, precision, mix), recipe.fresh, train, test, device)
+    if not settings.head_only:
+        return bench
+    kind = f"{settings.model}-{recipe.digest}-{device.type}-{precision}"
+    edge = (pictures.pixels.shape[1] - settings.size) // 2
+    stored = open_features(
+        pictures.pixels[:, edge : edge + settings.size, edge : edge + settings.size],
+        recipe.backbone,
+        cache / f"{release.fingerprint[:24]}-{settings.size}-{kind}.npy",
         device,
+        precision,
+        machine.threads,
+        progress,
     )
+    features = torch.from_numpy(stored).to(device)
+    mirrored = augmentation.plan.flip
+    seen = features[:, train].flatten(0, 1) if mirrored else features[0, train]
+
+    def top() -> nn.Module:
+        return networks.head(seen, classes, settings.hidden, settings.dropout or 0.0)
+
+    if augmentation.on_pixels:
+        return replace(bench, fresh=lambda: networks.OnFrozen(recipe.trunk(), top()))
+    # A head is too small to gain from bf16.
+    inputs = Inputs(feature_batches(features, mirrored), classes, "fp32", mix, alone=bool(settings.dropout))
+    return replace(bench, inputs=inputs, fresh=top, kept_features=True)
 
 
-def build(bench: Bench, settings: Settings, seed: int) -> nn.Module:
+def validation(
+    release: Release, readable: np.ndarray, device: torch.device
+) -> tuple[Validation | None, str | None]:
+    """What to measure by after each epoch, and a warning where it is less than references.
+
+    Val pictures with a reference where there are such, else all of them under the release's own labels, which
+    are the same in every arm. None where there is no val picture.
+    """
+    manifest, index = release.manifest, release.class_index()
+    inside = (manifest["split"] == "val").to_numpy(dtype=bool) & readable
+    truth = manifest["reference"].map(index).fillna(-1).to_numpy(dtype=np.int64)
+    warning = None
+    if not (inside & (truth >= 0)).any():
+        truth = manifest["category"].map(index).fillna(-1).to_numpy(dtype=np.int64)
+        warning = "val pictures have no references: early stopping looks at the release's labels of them"
+    rows = np.flatnonzero(inside & (truth >= 0))
+    if not len(rows):
+        return None, None
+    return Validation(torch.from_numpy(rows).to(device), torch.from_numpy(truth[rows])), warning
+
+
+def build(bench: Bench, seed: int) -> nn.Module:
     """A fresh net on the device; its first weights depend on the seed alone."""
     with _SEEDING:
         torch.manual_seed(seed)
         net = bench.fresh()
     net = net.to(bench.device)
-    return net if settings.model == networks.FROZEN else net.to(memory_format=torch.channels_last)
+    return net if bench.kept_features else net.to(memory_format=torch.channels_last)
 
 
-def train_pair(bench: Bench, targets: Targets, settings: Settings, seed: int) -> tuple[nn.Module, PairResult]:
+def train_pair(
+    bench: Bench,
+    targets: Targets,
+    settings: Settings,
+    seed: int,
+    *,
+    snapshots: Snapshots | None = None,
+    watch: Watch | None = None,
+    sharing: Ranks = ALONE,
+) -> tuple[nn.Module, PairResult]:
     """One arm under one seed: initialisation and order depend on the seed alone, never on the arm."""
-    started = time.monotonic()
-    net = build(bench, settings, seed)
+    net = build(bench, seed)
     taught = torch.from_numpy(targets.labels if targets.soft is None else targets.soft).to(bench.device)
     train, pictures = bench.train, len(bench.train)
     if targets.rows is not None:
         chosen = torch.from_numpy(targets.rows).to(bench.device)
         train, taught = train[chosen], taught[chosen]
-    fitted = fit(net, bench.batches, train, taught, settings, seed, bench.precision, pictures)
-    probabilities = predict(net, bench.batches, bench.test, bench.precision)
-    seconds = time.monotonic() - started
-    return net, PairResult(probabilities.numpy(), np.array(fitted.losses), seconds)
+    fitted = fit(
+        net,
+        bench.inputs,
+        train,
+        taught,
+        settings,
+        seed,
+        pictures=pictures,
+        val=bench.val,
+        snapshots=snapshots,
+        watch=watch,
+        ranks=sharing,
+    )
+    probabilities = predict(net, bench.inputs, bench.test).numpy() if sharing.first else np.zeros((0, 0))
+    result = PairResult(
+        probabilities, np.array(fitted.losses), fitted.seconds, np.array(fitted.val), tuple(fitted.notes)
+    )
+    return net, result
 
 
 def run_pairs(
-    bench: Bench, labellings: Labellings, settings: Settings, folder: RunFolder, threads: int, progress: Wrap
+    bench: Bench, labellings: Labellings, settings: Settings, folder: RunFolder, machine: Machine
 ) -> dict[str, list[PairResult]]:
     """All pairs, seed by seed, so that an early end leaves the arms even; finished ones are read.
 
@@ -148,38 +233,75 @@ def run_pairs(
     training mostly wait for each other, ten times longer where other programs hold the cores.
     """
     pairs = [(arm, seed) for seed in range(settings.seeds) for arm in labellings.arms]
-    folder.plan(len(pairs))
-    side_by_side = settings.model == networks.FROZEN and bench.device.type == "cpu"
+    sharing, ranks = machine.sharing, machine.ranks
+    missing = ranks.told(lambda: [pair for pair in pairs if not folder.has(*pair)])
+    if ranks.first:
+        folder.plan(len(pairs))
+    own = missing if sharing.world == ranks.world else missing[ranks.rank :: ranks.world]
+    done = (len(pairs) - len(missing)) // (ranks.world // sharing.world)  # of this process's share
+    watch = RunWatch(len(own) + done, settings.epochs, done, machine.tensorboard, silent=not ranks.first)
 
-    def one(pair: tuple[str, int]) -> PairResult:
-        arm, seed = pair
-        result = folder.load(arm, seed)
-        if result is None:
-            net, result = train_pair(bench, labellings.targets(arm, seed), settings, seed)
-            _save_checkpoint(folder.checkpoints / f"{arm}-{seed}.pt", net)
-            folder.save(arm, seed, result)
-        return result
+    def one(pair: tuple[str, int]) -> None:
+        _train_and_save(bench, labellings, settings, folder, machine, watch, pair)
 
-    if side_by_side:
-        pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
-        try:
-            results = list(progress(pool.map(one, pairs), len(pairs), "train"))
-        finally:
-            pool.shutdown(cancel_futures=True)
-    else:
-        results = [one(pair) for pair in progress(pairs, len(pairs), "train")]
+    try:
+        if bench.kept_features and machine.device.type == "cpu" and not bench.inputs.alone:
+            pool = ThreadPoolExecutor(machine.threads, initializer=torch.set_num_threads, initargs=(1,))
+            try:
+                list(pool.map(one, own))
+            finally:
+                pool.shutdown(cancel_futures=True)
+        else:
+            for pair in own:
+                one(pair)
+    finally:
+        watch.close()
+    ranks.wait()
+    if not ranks.first:
+        return {}
     found: dict[str, list[PairResult]] = {arm: [] for arm in labellings.arms}
-    for (arm, _), result in zip(pairs, results, strict=True):
+    for arm, seed in pairs:
+        result = folder.load(arm, seed)
+        assert result is not None, "a finished pair was taken away"
         found[arm].append(result)
     return found
 
 
-def _save_checkpoint(file: Path, net: nn.Module) -> None:
-    """The last weights as a plain state dict, readable with `weights_only=True`."""
-    part = file.with_suffix(".part")
-    weights = {name: value.cpu().contiguous() for name, value in net.state_dict().items()}
-    with part.open("wb") as stream:
-        torch.save(weights, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(file)
+def _train_and_save(
+    bench: Bench,
+    labellings: Labellings,
+    settings: Settings,
+    folder: RunFolder,
+    machine: Machine,
+    watch: RunWatch,
+    pair: tuple[str, int],
+) -> None:
+    """One pair from where it stands to its end, its weights and its result on disk."""
+    arm, seed = pair
+    watching = watch.pair(arm, seed)
+    writes = machine.sharing.first
+    snapshots = Snapshots(folder.snapshots / f"{arm}-{seed}.pt", epochs=machine.save_epochs, writes=writes)
+    try:
+        net, result = train_pair(
+            bench,
+            labellings.targets(arm, seed),
+            settings,
+            seed,
+            snapshots=snapshots,
+            watch=watching,
+            sharing=machine.sharing,
+        )
+    except DivergedError as error:
+        raise DivergedError(f"{arm}, seed {seed}: {error}") from None
+    if writes:
+        weights = {name: value.cpu().contiguous() for name, value in networks.weights_of(net).items()}
+        save_tensors(folder.checkpoints / f"{arm}-{seed}.pt", weights)
+        folder.save(arm, seed, result)
+        snapshots.drop()
+    watching.done()
+
+
+def check_batch(settings: Settings, sharing: Ranks) -> None:
+    """Raise `SettingsError` if the processes cannot share a batch evenly."""
+    if settings.batch % sharing.world:
+        raise SettingsError(f"batch {settings.batch} cannot be shared evenly by {sharing.world} processes")

@@ -28,58 +28,22 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-DEFAULT_ARMS = (
-    "one_vote",
-    "majority",
-    "consensus",
-    "reference",
-    "noise_sym_10",
-    "noise_sym_20",
-    "noise_sym_40",
+from training.settings import DEFAULT_ARMS, Settings, SettingsError, cast
+
+LONG_ARMS = (
+    *("one_vote", "majority", "dawid_skene", "consensus", "soft_posterior", "soft_votes", "confident"),
+    *("cleaned", "cleaned_control", *DEFAULT_ARMS[3:]),
+    *("noise_crowd_10", "noise_crowd_20", "noise_crowd_40"),
 )
-
-
-class SettingsError(ValueError):
-    """A setting that cannot be used; the message is one line for the user."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything that decides what a run computes, apart from the release, the device and the threads.
-
-    `model`: `lite0` (frozen EfficientNet-lite0 under a head), `small` (a small net from scratch) or the name
-    of a torchvision classification model, from scratch. `size`: pixels. `hidden`: units of the head's hidden
-    layer, 0 for a linear head. `warmup`: share of the steps. `shift`: pixels of random shift in training.
-    `confidence`: pictures below it leave the arm `confident`. `folds`: parts for the arm `cleaned`. `arms`:
-    names of `training.arms`, or `all` that the release can give.
-    """
-
-    preset: str = "quick"
-    model: str = "lite0"
-    size: int = 128
-    hidden: int = 256
-    epochs: int = 30
-    batch: int = 128
-    optimizer: str = "adamw"
-    lr: float = 1e-3
-    weight_decay: float = 0.01
-    warmup: float = 0.05
-    label_smoothing: float = 0.0
-    flip: bool = True
-    shift: int = 0
-    precision: str = "auto"
-    confidence: float = 0.9
-    folds: int = 5
-    seeds: int = 5
-    arms: tuple[str, ...] = DEFAULT_ARMS
-
+SHORT: dict[str, Any] = {"epochs": 2, "size": 32, "batch": 16, "seeds": 1, "arms": ("majority", "consensus")}
+"""What `--short` makes of a preset: enough to see that it runs on this machine and release."""
 
 PRESETS = {
     "quick": Settings(),
+    "probe": Settings(preset="probe", hidden=0),
     "baseline": Settings(
         preset="baseline",
         model="resnet18",
@@ -89,41 +53,61 @@ PRESETS = {
         optimizer="sgd",
         lr=0.05,
         weight_decay=5e-4,
-        shift=8,
-        arms=(
-            *(
-                "one_vote",
-                "majority",
-                "dawid_skene",
-                "consensus",
-                "soft_posterior",
-                "soft_votes",
-                "confident",
-            ),
-            *("cleaned", "cleaned_control", *DEFAULT_ARMS[3:]),
-            *("noise_crowd_10", "noise_crowd_20", "noise_crowd_40"),
-        ),
+        augment=("flip", "shift=8"),
+        arms=LONG_ARMS,
+    ),
+    "cifar": Settings(
+        preset="cifar",
+        model="resnet18",
+        stem="cifar",
+        size=32,
+        hidden=0,
+        epochs=60,
+        optimizer="sgd",
+        lr=0.1,
+        weight_decay=5e-4,
+        augment=("flip", "shift=4"),
+    ),
+    "reference": Settings(
+        preset="reference",
+        model="resnet18",
+        stem="imagenet",
+        size=224,
+        hidden=0,
+        epochs=90,
+        batch=256,
+        optimizer="sgd",
+        lr=0.1,
+        nesterov=False,
+        schedule="step",
+        warmup=0.0,
+        weight_decay=1e-4,
+        decay_all=True,
+        augment=("crop", "flip"),
+        precision="fp32",
     ),
 }
-OPTIMIZERS = ("adamw", "adam", "sgd")
-PRECISIONS = ("auto", "bf16", "fp32")
+"""`quick`: a frozen backbone under a small head, minutes on two cores. `probe`: the same under a linear head.
+`baseline`: a ResNet-18 from scratch, under nearly all labellings. `cifar`: a ResNet-18 whose stem suits 32
+px. `reference`: what torchvision's references/classification/train.py does by default, whose 8 GPUs take 32
+pictures each; on fewer pictures a step, lower lr likewise."""
 
 
-def resolve(preset: str | None, config: Path | None, flags: dict[str, Any]) -> Settings:
-    """The settings of a run: the preset's, under the TOML file's, under flags that are not None."""
+def resolve(preset: str | None, config: Path | None, flags: dict[str, Any], short: bool = False) -> Settings:
+    """The settings of a run: the preset's, `SHORT` if asked, then the TOML file's, then `flags`.
+
+    Raises:
+        SettingsError: one line for the user.
+    """
     given = _read(config) if config else {}
-    name = preset or given.pop("preset", None) or "quick"
-    given.pop("preset", None)
+    name = preset or given.get("preset") or "quick"
     if name not in PRESETS:
         raise SettingsError(f"unknown preset {name!r}; known are {', '.join(PRESETS)}")
-    given |= {key: value for key, value in flags.items() if value is not None}
-    types = {item.name: type(getattr(PRESETS["quick"], item.name)) for item in dataclasses.fields(Settings)}
-    for key, value in given.items():
-        if key not in types:
-            raise SettingsError(f"unknown setting {key!r}; known are {', '.join(types)}")
-        given[key] = _cast(key, value, types[key])
-    settings = dataclasses.replace(PRESETS[name], **given)
-    _check(settings)
+    given |= flags
+    given["preset"] = name
+    known = {key: cast(key, value) for key, value in given.items()}
+    settings = dataclasses.replace(PRESETS[name], **(SHORT if short else {}) | known)
+    settings.check()
     return settings
 
 
@@ -132,39 +116,3 @@ def _read(config: Path) -> dict[str, Any]:
         return tomllib.loads(config.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SettingsError(f"{config} cannot be read as TOML: {error}") from None
-
-
-def _cast(key: str, value: Any, kind: type) -> Any:
-    """Check a setting's type; whole numbers stand for floats, lists for tuples."""
-    if kind is float and type(value) is int:
-        return float(value)
-    if kind is tuple and isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
-        return tuple(value)
-    if type(value) is not kind:
-        raise SettingsError(f"setting {key} must be {kind.__name__}, not {value!r}")
-    return value
-
-
-def _check(settings: Settings) -> None:
-    """Ranges, with one line for the first that is broken."""
-    rules = (
-        (16 <= settings.size <= 1024, "size must be from 16 to 1024 pixels"),
-        (settings.hidden >= 0, "hidden must be 0 or more"),
-        (settings.epochs >= 1, "epochs must be 1 or more"),
-        (settings.batch >= 2, "batch must be 2 or more"),
-        (settings.lr > 0, "lr must be above 0"),
-        (settings.weight_decay >= 0, "weight_decay must be 0 or more"),
-        (0 <= settings.warmup < 1, "warmup must be from 0 to below 1"),
-        (0 <= settings.label_smoothing < 1, "label_smoothing must be from 0 to below 1"),
-        (settings.shift >= 0, "shift must be 0 or more"),
-        (0 < settings.confidence <= 1, "confidence must be above 0 and at most 1"),
-        (2 <= settings.folds <= 100, "folds must be from 2 to 100"),
-        (1 <= settings.seeds <= 1000, "seeds must be from 1 to 1000"),
-        (settings.optimizer in OPTIMIZERS, f"optimizer must be one of {', '.join(OPTIMIZERS)}"),
-        (settings.precision in PRECISIONS, f"precision must be one of {', '.join(PRECISIONS)}"),
-        (len(settings.arms) > 0, "arms must name at least one arm"),
-        (len(set(settings.arms)) == len(settings.arms), "arms must not name an arm twice"),
-    )
-    for holds, message in rules:
-        if not holds:
-            raise SettingsError(message)

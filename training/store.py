@@ -1,9 +1,10 @@
 """The run's folder: finished (arm, seed) pairs, each written whole, so that a killed run goes on where it
 was.
 
-`results/ARM-SEED.npz` holds what a pair found, `checkpoints/ARM-SEED.pt` its last weights, `out-of-fold.npz`
-what nets say of train pictures that they were not taught, `run.json` what the run computes, `planned` how
-many pairs it consists of. Results of other settings, another release or another number of threads are never
+`results/ARM-SEED.npz` holds what a pair found, `checkpoints/ARM-SEED.pt` its last weights,
+`snapshots/ARM-SEED.pt` where one stands that is being trained, `out-of-fold.npz` what nets say of train
+pictures that they were not taught, `run.json` what the run computes, `planned` how many pairs it consists of.
+Results of other settings, another release or another number of threads are never
 mixed in.
 """
 
@@ -13,7 +14,7 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,15 @@ class StoreError(ValueError):
 
 @dataclass(frozen=True)
 class PairResult:
-    """`probabilities`: float32[test images, classes]. `losses`: float64[epochs]. `seconds`: training time."""
+    """`probabilities`: float32[test images, classes]. `losses`: float64[epochs]. `seconds`: training time.
+    `val`: float64[epochs, 2], loss and accuracy where they were measured. `notes`: what the user should know.
+    """
 
     probabilities: np.ndarray
     losses: np.ndarray
     seconds: float
+    val: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
+    notes: tuple[str, ...] = ()
 
 
 def write_atomically(file: Path, content: bytes) -> None:
@@ -60,6 +65,7 @@ class RunFolder:
         self.path = path
         self.results = path / "results"
         self.checkpoints = path / "checkpoints"
+        self.snapshots = path / "snapshots"
         self.out_of_fold = path / "out-of-fold.npz"
 
     def begin(self, identity: dict[str, Any], restart: bool = False) -> None:
@@ -71,7 +77,7 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise StoreError(f"{self.path} is a file; give a folder for the run")
         if restart:
-            for folder in (self.results, self.checkpoints):
+            for folder in (self.results, self.checkpoints, self.snapshots):
                 shutil.rmtree(folder, ignore_errors=True)
             self.out_of_fold.unlink(missing_ok=True)
         elif description.is_file():
@@ -99,13 +105,23 @@ class RunFolder:
         """Note for those who watch how many pairs the run has: the release decides which arms it can give."""
         write_atomically(self.path / "planned", str(pairs).encode())
 
+    def has(self, arm: str, seed: int) -> bool:
+        """Whether the pair is finished."""
+        return (self.results / f"{arm}-{seed}.npz").is_file()
+
     def load(self, arm: str, seed: int) -> PairResult | None:
         """A finished pair's result, or None."""
         file = self.results / f"{arm}-{seed}.npz"
         if not file.is_file():
             return None
         with np.load(file) as stored:
-            return PairResult(stored["probabilities"], stored["losses"], float(stored["seconds"]))
+            return PairResult(
+                stored["probabilities"],
+                stored["losses"],
+                float(stored["seconds"]),
+                stored["val"],
+                tuple(stored["notes"].tolist()),
+            )
 
     def save(self, arm: str, seed: int, result: PairResult) -> None:
         """Store a finished pair; it counts as finished from the moment of the rename."""
@@ -114,6 +130,8 @@ class RunFolder:
             probabilities=result.probabilities,
             losses=result.losses,
             seconds=np.float64(result.seconds),
+            val=result.val,
+            notes=np.array(result.notes, dtype=np.str_),
         )
 
 

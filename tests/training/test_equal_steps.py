@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from training.loop import fit
-from training.presets import Settings
+from training.loop import Inputs, fit
+from training.settings import Settings
 
 SETTINGS = Settings(epochs=6, batch=8)
 
@@ -22,7 +22,8 @@ def seen(rows: int, pictures: int | None) -> tuple[int, np.ndarray, list[int]]:
         return torch.zeros(len(chosen), 4)
 
     targets = torch.arange(rows) % 2
-    fit(nn.Linear(4, 2), batch, torch.arange(rows), targets, SETTINGS, 0, "fp32", pictures)
+    inputs = Inputs(batch, classes=2)
+    fit(nn.Linear(4, 2), inputs, torch.arange(rows), targets, SETTINGS, 0, pictures=pictures)
     return len(batches), np.bincount(np.concatenate(batches), minlength=rows), batches[0]
 
 

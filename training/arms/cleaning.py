@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import torch
 
+from annotation_site.figures import number_of
 from quality.issues import find_issues
 from training.arms import ArmError, Labellings
 from training.experiment import Bench, Wrap, build
 from training.loop import fit, predict
-from training.networks import FROZEN
 from training.out_of_fold import HeadError, fold_of, out_of_fold
-from training.presets import Settings
+from training.settings import Settings
 from training.store import RunFolder, digest_of, save_arrays
 
 MOST_CELLS = 50_000_000
@@ -45,13 +45,12 @@ def find_doubts(
     labels = labellings.targets("consensus", 0).labels
     groups = _groups(labellings)
     if len(set(groups)) < settings.folds:
-        raise ArmError(
-            f"cleaned: {len(set(groups))} train pictures or groups are too few for {settings.folds} folds"
-        )
+        held = number_of(len(set(groups)), "train picture or group", "train pictures or groups")
+        raise ArmError(f"cleaned: too few for {settings.folds} folds: {held}")
     fold = fold_of(groups, settings.folds)
     chance = _stored(folder, labellings, len(labellings.release.classes))
     if chance is None:
-        make = _by_heads if settings.model == FROZEN else _by_nets
+        make = _by_heads if bench.kept_features else _by_nets
         chance = make(bench, labels, groups, fold, settings, progress)
         save_arrays(folder.out_of_fold, images=np.array(digest_of(labellings.images)), probabilities=chance)
     return Doubts(chance, fold, labels, _flagged(labellings, labels, chance))
@@ -78,7 +77,7 @@ def _by_heads(
     bench: Bench, labels: np.ndarray, groups: list[str], fold: np.ndarray, settings: Settings, progress: Wrap
 ) -> np.ndarray:
     """Logistic regression on the frozen features; its penalty is chosen by what it had not seen."""
-    features = bench.batches(bench.train, None).cpu().numpy()
+    features = bench.inputs.batches(bench.train, None).cpu().numpy()
     targets = np.eye(bench.classes)[labels]
     try:
         judged = out_of_fold(
@@ -97,10 +96,10 @@ def _by_nets(
     taught = torch.from_numpy(labels).to(bench.device)
     for number in progress(range(settings.folds), settings.folds, "folds"):
         inside = torch.from_numpy(fold == number).to(bench.device)
-        net = build(bench, settings, seed=0)
+        net = build(bench, seed=0)
         rows = bench.train[~inside]
-        fit(net, bench.batches, rows, taught[~inside], settings, 0, bench.precision)
-        chance[fold == number] = predict(net, bench.batches, bench.train[inside], bench.precision).numpy()
+        fit(net, bench.inputs, rows, taught[~inside], settings, 0)
+        chance[fold == number] = predict(net, bench.inputs, bench.train[inside]).numpy()
     return chance
 
 

@@ -125,7 +125,7 @@ def _calibration(metrics: dict[str, Any], found: dict[str, list[PairResult]], te
 
 
 def _training(metrics: dict[str, Any], found: dict[str, list[PairResult]]) -> str:
-    means = {arm: np.mean([result.losses for result in results], axis=0) for arm, results in found.items()}
+    means = {arm: _mean_losses(results) for arm, results in found.items()}
     spent = sum(result.seconds for results in found.values() for result in results)
     runs = sum(len(results) for results in found.values())
     text = (
@@ -135,6 +135,14 @@ def _training(metrics: dict[str, Any], found: dict[str, list[PairResult]]) -> st
     )
     plot = figure(plots.losses(means), "Training loss by epoch")
     return f"<h2>Training and its cost</h2><p>{text}</p>{plot}"
+
+
+def _mean_losses(results: Sequence[PairResult]) -> np.ndarray:
+    """float[epochs], over the seeds that came so far: early stopping ends them apart."""
+    table = np.full((len(results), max(len(result.losses) for result in results)), np.nan)
+    for row, result in zip(table, results, strict=True):
+        row[: len(result.losses)] = result.losses
+    return np.nanmean(table, axis=0)
 
 
 def _provenance(metrics: dict[str, Any]) -> str:

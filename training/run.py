@@ -1,0 +1,291 @@
+"""One whole run: open the release, train what is missing, write the results."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import io
+import json
+import platform
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from annotation_site.figures import number_of
+from ingest.progress import progress as bar
+from training.arms import AUDIT, ArmError, Labellings
+from training.arms.prepare import default_arms, prepare
+from training.cache import Pictures, open_pictures
+from training.ranks import ALONE, Ranks, connect
+from training.release import Release, ReleaseError, open_release
+from training.settings import CHANGEABLE, Settings, SettingsError
+from training.store import RunFolder, StoreError, digest_of, write_atomically
+
+if TYPE_CHECKING:
+    from training.experiment import Bench, Machine
+
+SCHEMA = 1  # of metrics.json
+
+
+class DeviceError(SettingsError):
+    """A device that this process cannot have, though others may."""
+
+
+def retrain(arguments: argparse.Namespace, settings: Settings, named: bool, ranks: Ranks) -> dict[str, Any]:
+    """The whole run; what is finished already is taken over.
+
+    Args:
+        arguments: as `training.retrain` parses them, `threads` and `command` among them.
+        named: the user named the arms, so each of them must be possible.
+        ranks: the processes that work on the run. Only the first one writes.
+
+    Returns:
+        The metrics; of processes other than the first, nothing.
+
+    Raises:
+        ReleaseError, SettingsError, ArmError, StoreError, NetworkError, BackboneError: unusable input.
+        DownloadError, DivergedError, ShortOfMemory, RankLost, OSError: it failed.
+    """
+    started = time.monotonic()
+    verify = ranks.first and not arguments.no_verify
+    release = open_release(arguments.release, verify=verify, workers=arguments.threads)
+    warnings: list[str] = []
+    if not named:
+        settings, warnings = _possible(release, settings)
+
+    import torch  # after the input was found usable: loading it takes seconds
+
+    from training import experiment, networks, report
+    from training.augment import AugmentError, parse
+    from training.statistics import summary
+
+    machine = _machine(arguments, settings, ranks)
+    try:
+        augmentation = parse(settings.augment)
+    except AugmentError as error:
+        raise SettingsError(str(error)) from None
+    labellings = prepare(release, settings.arms, confidence=settings.confidence)
+    connect(ranks, machine.device)
+    recipe = ranks.in_turn(lambda: networks.recipe_for(settings, len(release.classes)))
+    folder, cache = RunFolder(arguments.output), arguments.cache or arguments.output / "cache"
+    identity = _identity(release, settings, machine, recipe.digest, torch.__version__)
+    if ranks.first:
+        folder.begin(identity, arguments.restart)
+    ranks.wait()
+    pictures = ranks.in_turn(
+        lambda: open_pictures(
+            release, augmentation.stored_size(settings.size), cache, machine.threads, progress
+        )
+    )
+    warnings += [pictures.note] if pictures.note else []
+    if not pictures.readable.all():
+        marks = _train_marks(release, pictures.readable)
+        labellings = prepare(release, settings.arms, marks, settings.confidence)
+        bad = number_of(int((~pictures.readable).sum()), "picture")
+        warnings.append(f"left out, because it cannot be decoded: {bad}")
+    if ranks.first:
+        _guard_images(folder, labellings)
+    rows, test = _test_set(release, pictures.readable, warnings)
+    bench = ranks.in_turn(
+        lambda: experiment.set_up(
+            release, pictures, labellings, rows, settings, augmentation, recipe, machine, cache, progress
+        )
+    )
+    bench = _with_val(bench, release, pictures, settings, machine, warnings)
+    labellings, doubts = _cleaned(bench, labellings, settings, folder, ranks, named)
+    labellings.check(settings.seeds)
+    found = experiment.run_pairs(bench, labellings, settings, folder, machine)
+    if not ranks.first:
+        return {}
+    measured = summary.summarise(labellings, found, test, settings.seeds, progress)
+    metrics = _metrics(release, settings, measured)
+    metrics |= {
+        "device": machine.device.type,
+        "warnings": warnings + _notes(found) + metrics["warnings"],
+        "command": arguments.command,
+        "environment": environment(machine, settings, bench.inputs.precision),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    main = {arm: results for arm, results in found.items() if not arm.startswith(AUDIT)}
+    page = report.render(metrics, release, main, test, pictures.pixels[rows])
+    table = summary.predictions(found, test, release.classes, doubts, labellings.images)
+    _write(folder, metrics, table, page)
+    return metrics
+
+
+def progress(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
+    """A bar on stderr, where a person watches."""
+    return bar(items, total=total, what=what)
+
+
+def _machine(arguments: argparse.Namespace, settings: Settings, ranks: Ranks) -> Machine:
+    """The device and processes that compute the run, made ready."""
+    import torch
+
+    from training import experiment
+    from training.watching import check_tensorboard
+
+    torch.set_num_threads(arguments.threads)
+    try:
+        device = experiment.pick_device(arguments.device, ranks.local)
+    except ValueError as error:
+        raise DeviceError(str(error)) from None
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    experiment.be_deterministic(settings.deterministic)
+    if arguments.tensorboard:
+        check_tensorboard()
+    if arguments.checkpoint_every < 0:
+        raise SettingsError("--checkpoint-every must be 0 or more")
+    sharing = ranks if arguments.distribute == "batch" else ALONE
+    experiment.check_batch(settings, sharing)
+    return experiment.Machine(
+        device, arguments.threads, ranks, sharing, arguments.checkpoint_every, arguments.tensorboard
+    )
+
+
+def _with_val(
+    bench: Bench,
+    release: Release,
+    pictures: Pictures,
+    settings: Settings,
+    machine: Machine,
+    warnings: list[str],
+) -> Bench:
+    """The bench with what early stopping and TensorBoard measure by, where either is asked for."""
+    from training.experiment import validation
+
+    if not (settings.patience or machine.tensorboard):
+        return bench
+    val, warning = validation(release, pictures.readable, bench.device)
+    if settings.patience and val is None:
+        raise SettingsError(f"patience needs readable val pictures, and {release.path} has none")
+    if settings.patience and warning:
+        warnings.append(warning)
+    return dataclasses.replace(bench, val=val)
+
+
+def _cleaned(
+    bench: Bench, labellings: Labellings, settings: Settings, folder: RunFolder, ranks: Ranks, named: bool
+) -> tuple[Labellings, Any]:
+    """The labellings with what confident learning flags, and its doubts, where an arm needs them."""
+    from training.arms import cleaning
+
+    if not any(arm.startswith("cleaned") for arm in labellings.arms):
+        return labellings, None
+    # The first process judges; the others read what it wrote.
+    doubts = ranks.in_turn(lambda: cleaning.find_doubts(bench, labellings, settings, folder, progress))
+    return labellings.with_flagged(doubts.flagged, lenient=not named), doubts
+
+
+def _notes(found: dict[str, list[Any]]) -> list[str]:
+    """What the trainings have to say, each line once with how often it was said."""
+    said = Counter(note for results in found.values() for result in results for note in result.notes)
+    trainings = sum(map(len, found.values()))
+    return [f"{note} ({times} of {number_of(trainings, 'training')})" for note, times in sorted(said.items())]
+
+
+def _possible(release: Release, settings: Settings) -> tuple[Settings, list[str]]:
+    """The settings with the arms that this release can give, and why others are left out."""
+    arms, warnings = default_arms(release, settings.arms, settings.confidence)
+    if not arms:
+        raise ArmError(f"no arm can be made from {release.path}: {'; '.join(warnings)}")
+    return dataclasses.replace(settings, arms=tuple(arms)), warnings
+
+
+def _metrics(release: Release, settings: Settings, measured: dict[str, Any]) -> dict[str, Any]:
+    """metrics.json so far: what was asked, and what was measured."""
+    return {
+        "schema": SCHEMA,
+        "release": {"name": release.name, "version": release.version, "fingerprint": release.fingerprint},
+        "model": settings.model,
+        "preset": settings.preset,
+        "device": None,
+        **measured,
+        "settings": dataclasses.asdict(settings),
+        "classes": list(release.classes),
+    }
+
+
+def _write(folder: RunFolder, metrics: dict[str, Any], predictions: Any, page: str) -> None:
+    """The run's three files, metrics.json last: where it stands, the others do."""
+    buffer = io.BytesIO()
+    predictions.to_parquet(buffer, index=False)
+    write_atomically(folder.path / "predictions.parquet", buffer.getvalue())
+    write_atomically(folder.path / "report.html", page.encode())
+    write_atomically(folder.path / "metrics.json", (json.dumps(metrics, indent=1) + "\n").encode())
+
+
+def _identity(
+    release: Release, settings: Settings, machine: Machine, weights: str, version: str
+) -> dict[str, Any]:
+    """What must be the same for finished pairs to be taken over: more arms or seeds may come later."""
+    fixed = {key: value for key, value in dataclasses.asdict(settings).items() if key not in CHANGEABLE}
+    shared = {"sharing": machine.sharing.world} if machine.sharing.world > 1 else {}
+    return {
+        "release": release.fingerprint,
+        **fixed,
+        "weights": weights,
+        "device": machine.device.type,
+        "threads": machine.threads,
+        "torch": version,
+        **shared,
+    }
+
+
+def _guard_images(folder: RunFolder, labellings: Labellings) -> None:
+    """Finished pairs count only if they were trained on the same pictures as this run's arms can use."""
+    file, now = folder.path / "train-images", digest_of(labellings.images)
+    if file.is_file() and file.read_text() != now and any(folder.results.iterdir()):
+        raise StoreError(
+            f"{folder.path} was trained on other pictures than these arms can all use; "
+            "choose another folder, or --restart to replace it"
+        )
+    write_atomically(file, now.encode())
+
+
+def _train_marks(release: Release, readable: np.ndarray) -> np.ndarray:
+    """bool[train pictures], of bool[manifest rows]."""
+    return readable[(release.manifest["split"] == "train").to_numpy(dtype=bool)]
+
+
+def _test_set(release: Release, readable: np.ndarray, warnings: list[str]) -> tuple[np.ndarray, Any]:
+    """Rows of the manifest to test on, and their references; what is left out goes into `warnings`."""
+    from training.statistics.summary import TestSet
+
+    inside = (release.manifest["split"] == "test").to_numpy(dtype=bool)
+    truth = release.manifest["reference"].map(release.class_index()).fillna(-1).to_numpy(dtype=np.int64)
+    usable = inside & (truth >= 0) & readable
+    unreferenced = int((inside & (truth < 0)).sum())
+    if unreferenced:
+        left = number_of(unreferenced, "test image")
+        warnings.append(f"left out, with no reference among the classes: {left}")
+    rows = np.flatnonzero(usable)
+    if len(rows) == 0:
+        raise ReleaseError(f"{release.path}: no readable test picture with a reference is left")
+    return rows, TestSet(tuple(release.manifest["image"].iloc[rows]), truth[rows])
+
+
+def environment(machine: Machine, settings: Settings, precision: str) -> dict[str, Any]:
+    """What else decides the figures. The same seeds and thread count give the same bits on the same CPU."""
+    import torch
+
+    cuda = machine.device.type == "cuda"
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "threads": machine.threads,
+        "processes": machine.ranks.world,
+        "sharing": "batch" if machine.sharing.world > 1 else "pairs",
+        "precision": precision,
+        "seeds": f"0 to {settings.seeds - 1}",
+        "deterministic": not cuda or torch.are_deterministic_algorithms_enabled(),
+        "gpu": torch.cuda.get_device_name(machine.device) if cuda else None,
+        "cudnn_benchmark": torch.backends.cudnn.benchmark if cuda else None,
+    }
