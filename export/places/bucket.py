@@ -12,10 +12,20 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ReadTimeoutError,
+)
 
 SCHEME = "s3://"
 THREADS = 16
@@ -26,6 +36,14 @@ _clients: list[Any] = []
 
 class BucketError(RuntimeError):
     """The server or the network refuses; one line for the user."""
+
+
+class NoBucket(BucketError):
+    """There is no bucket of this name."""
+
+
+class ObjectExists(BucketError):
+    """Something is there already, and was to be new."""
 
 
 class BadAddress(ValueError):
@@ -102,17 +120,26 @@ class BucketFolder:
         """Keep an object, whole or not at all.
 
         Args:
-            only_new: refuse where one is there already (servers that cannot tell overwrite it).
+            only_new: refuse where one is there already; on servers that ignore the condition (rclone's) one
+                that was put there in between is overwritten.
 
         Raises:
+            ObjectExists: with `only_new`.
             BucketError: it was refused.
         """
+        if only_new and self.has(path):
+            raise ObjectExists(f"{self}/{path}: is there already")
         digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
-        condition = {"IfNoneMatch": "*"} if only_new else {}
+        sent = {"Bucket": self.bucket, "Key": self.key(path), "Body": data, "ChecksumSHA256": digest}
         with _told(self, path):
-            client().put_object(
-                Bucket=self.bucket, Key=self.key(path), Body=data, ChecksumSHA256=digest, **condition
-            )
+            try:
+                client().put_object(**sent, **({"IfNoneMatch": "*"} if only_new else {}))
+            except ClientError as error:
+                if only_new and _code(error) in _THERE:
+                    raise ObjectExists(f"{self}/{path}: is there already") from None
+                if not only_new or _code(error) not in _NO_CONDITIONS:
+                    raise
+                client().put_object(**sent)
 
     def upload(self, path: str, file: Path) -> None:
         """Keep a file of any size, in parts where it is large.
@@ -141,9 +168,26 @@ class BucketFolder:
             try:
                 return client().get_object(Bucket=self.bucket, Key=self.key(path))["Body"].read()
             except ClientError as error:
-                if _code(error) in ("404", "NoSuchKey"):
+                if _code(error) in _MISSING:
                     return None
                 raise
+
+    def get_with_age(self, path: str) -> tuple[bytes, float] | None:
+        """An object's bytes and the seconds since it was put, by the server's clock; None where none is.
+
+        Raises:
+            BucketError: it cannot be read.
+        """
+        with _told(self, path):
+            try:
+                answer = client().get_object(Bucket=self.bucket, Key=self.key(path))
+            except ClientError as error:
+                if _code(error) in _MISSING:
+                    return None
+                raise
+            date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+            now = parsedate_to_datetime(date) if date else datetime.now(UTC)
+            return answer["Body"].read(), max(0.0, (now - answer["LastModified"]).total_seconds())
 
     def download(self, path: str, file: Path) -> None:
         """An object into a file.
@@ -165,9 +209,11 @@ class BucketFolder:
             try:
                 client().head_object(Bucket=self.bucket, Key=self.key(path))
             except ClientError as error:
-                if _code(error) in ("404", "NoSuchKey"):
-                    return False
-                raise
+                if _code(error) not in _MISSING:
+                    raise
+                # The answer is the same where there is no bucket at all; a list tells.
+                client().list_objects_v2(Bucket=self.bucket, Prefix=self.key(path), MaxKeys=1)
+                return False
         return True
 
     def paths(self) -> Iterator[str]:
@@ -207,11 +253,48 @@ def _code(error: ClientError) -> str:
 
 @contextmanager
 def _told(folder: BucketFolder, path: str) -> Iterator[None]:
-    """Everything that boto3 raises as one line."""
+    """Everything that boto3 raises as one line that says what to do."""
     from boto3.exceptions import Boto3Error
 
     try:
         yield
     except (ClientError, BotoCoreError, Boto3Error) as error:
-        words = " ".join(str(error).split())[:300]
-        raise BucketError(f"{folder}{f'/{path}' if path else ''}: {words}") from None
+        kind = NoBucket if isinstance(error, ClientError) and _code(error) == "NoSuchBucket" else BucketError
+        raise kind(f"{folder}{f'/{path}' if path else ''}: {_words(error, folder)}") from None
+
+
+def _words(error: Exception, folder: BucketFolder) -> str:
+    cause = error.__context__ if not isinstance(error, (ClientError, BotoCoreError)) else error
+    raw = " ".join(str(error).split())[:300]
+    if isinstance(cause, ClientError):
+        code = _code(cause)
+        hint = _HINTS.get(code, "")
+        return f"{hint.format(bucket=folder.bucket)} ({code})" if hint else raw
+    if isinstance(cause, (NoCredentialsError, PartialCredentialsError)):
+        return "there are no keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    if isinstance(cause, (EndpointConnectionError, ConnectTimeoutError, ReadTimeoutError)):
+        return f"{raw}: no server answers there; see AWS_ENDPOINT_URL_S3, and the network"
+    return raw
+
+
+_MISSING = ("404", "NoSuchKey")
+_THERE = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
+_NO_CONDITIONS = ("NotImplemented", "501")
+_DENIED = "these keys may not do this; listing, reading, writing and deleting objects of {bucket} are needed"
+_WRONG_KEY = "the server does not know this access key; see AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL_S3"
+_OTHER_PAIR = "the secret key does not belong to the access key; see AWS_SECRET_ACCESS_KEY"
+_HINTS = {
+    "NoSuchBucket": "there is no bucket {bucket}; make it first, or see AWS_ENDPOINT_URL_S3",
+    "AccessDenied": _DENIED,
+    "403": _DENIED,
+    "AllAccessDisabled": _DENIED,
+    "InvalidAccessKeyId": _WRONG_KEY,
+    "InvalidClientTokenId": _WRONG_KEY,
+    "SignatureDoesNotMatch": _OTHER_PAIR,
+    "ExpiredToken": "the keys have expired; get new ones",
+    "RequestTimeTooSkewed": "this machine's clock is wrong by more than the server allows",
+    "PermanentRedirect": "{bucket} is in another region; see AWS_DEFAULT_REGION",
+    "NoSuchKey": "there is no such object",
+    "404": "there is no such object, or no bucket {bucket}",
+}
+"""What to do about what servers answer; HEAD has the number alone."""

@@ -2,8 +2,8 @@
 
 Pictures go straight to `s3://…/<name>-<version>/`; what describes them is made in a folder on this machine
 and follows at the end, SHA256SUMS last: with it the objects are a release, without it they are none. While
-they grow, `s3://…/.<name>-<version>.partial` says whose they are. A killed run goes on from the folder on
-this machine; elsewhere it starts over, and writes the same objects.
+they grow, `s3://…/.<name>-<version>.partial` says whose they are (`export.places.bucket_lock`). A killed run
+goes on from the folder on this machine; elsewhere it starts over, and writes the same objects.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import TracebackType
 
 from export import layout
 from export.checks import Problem, check_release
 from export.checks.soundness import Seen, is_sound, listed, see_picture, walk_folder
-from export.places.bucket import THREADS, BucketError, BucketFolder
+from export.places.bucket import THREADS, BucketError, BucketFolder, NoBucket
+from export.places.bucket_lock import BucketLock
 from export.places.workplace import Workplace
 
 AHEAD = 4 * THREADS
@@ -64,8 +66,7 @@ class BucketPlace(Workplace):
         super().__init__(scratch / mark / target.name)
         self.target = target
         self.shelf: BucketShelf = BucketShelf(target)
-        self._marker = f".{target.name}.partial"
-        self._begun = False
+        self._lock_there = BucketLock(target.parent, f".{target.name}.partial")
 
     @property
     def location(self) -> str:
@@ -81,7 +82,7 @@ class BucketPlace(Workplace):
         """What keeps a release from being made here; empty where nothing does."""
         if self.target.has(layout.SUMS):
             return f"{self.target} exists already"
-        if next(self.target.paths(), None) and not self.target.parent.has(self._marker):
+        if next(self.target.paths(), None) and not self._begun_before():
             return f"{self.target} holds something else"
         return ""
 
@@ -91,14 +92,26 @@ class BucketPlace(Workplace):
         if not parent.has(name):
             return False
         if not self.answers.exists():
-            return not parent.has(self._marker)
+            return not self._begun_before()
         return parent.get(name) != self.answers.read_bytes()
 
+    def _begun_before(self) -> bool:
+        return self.target.parent.has(self._lock_there.name)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock_there.rest()
+        super().__exit__(kind, error, trace)
+
     def begin(self) -> None:
-        """See `Workplace.begin`."""
+        """See `Workplace.begin`.
+
+        Raises:
+            LockedElsewhere: another machine makes this release.
+        """
+        self._lock_there.take()
         super().begin()
-        self.target.parent.put(self._marker, b"")
-        self._begun = True
 
     def settle_selection(self, policy: str = "") -> bool:
         """See `Workplace.settle_selection`."""
@@ -111,6 +124,7 @@ class BucketPlace(Workplace):
 
     def check(self, tick: Tick) -> list[Problem]:
         """The rules over what was made here and what the bucket lists; pictures were checked when sent."""
+        self._lock_there.check()
         self._purge()
         if lists_are_sound(self.target, self.release, tick):
             return []
@@ -128,6 +142,10 @@ class BucketPlace(Workplace):
 
     def finish(self) -> None:
         """Tables and descriptions, the answers, and last what makes it a release."""
+        if self._lock_there.held:
+            self._lock_there.check()
+        else:
+            self._lock_there.take()  # a run that was killed here had made everything else
         for file in sorted(p for p in self.release.rglob("*") if p.is_file()):
             path = file.relative_to(self.release).as_posix()
             if path != layout.SUMS:
@@ -135,15 +153,18 @@ class BucketPlace(Workplace):
         if self.answers.exists():
             self.target.parent.upload(self.final_answers.name, self.answers)
         self.target.put(layout.SUMS, (self.release / layout.SUMS).read_bytes(), only_new=True)
-        self.target.parent.delete(self._marker)
+        self._lock_there.give()
         shutil.rmtree(self.root.parent, ignore_errors=True)
 
     def discard(self) -> None:
-        """Remove what is left here, and in the bucket what was sent and is no release."""
-        if self._begun:
+        """Remove what is left here, and in the bucket what was sent and is no release.
+
+        What another machine has taken over is left to it.
+        """
+        if self._lock_there.still_held():
             for path in list(self.target.paths()):
                 self.target.delete(path)
-            self.target.parent.delete(self._marker)
+            self._lock_there.give()
         shutil.rmtree(self.root.parent, ignore_errors=True)
 
 
@@ -177,7 +198,11 @@ def check_bucket(target: BucketFolder, tick: Tick = lambda n: None) -> list[Prob
         NotADirectoryError: there is no release.
         BucketError: it cannot be read.
     """
-    if not target.has(layout.SUMS):
+    try:
+        there = target.has(layout.SUMS)
+    except NoBucket:
+        raise NotADirectoryError(20, "there is no such bucket", str(target)) from None
+    if not there:
         raise NotADirectoryError(20, "no such release", str(target))
     with TemporaryDirectory(prefix="assay-verify-") as folder:
         here = Path(folder) / target.name
