@@ -107,7 +107,10 @@ class Share(models.Model):
 
 
 class Acceptance(models.Model):
-    """Somebody accepted the terms of a release, and what was downloaded since. Only its counters change."""
+    """Somebody accepted the terms of a release, and what was downloaded since.
+
+    Only its counters change, and who it was can be forgotten (`manage.py forget_downloader`).
+    """
 
     release = models.ForeignKey(Release, models.CASCADE, related_name="acceptances")
     terms = models.ForeignKey(Terms, models.PROTECT, related_name="acceptances")

@@ -24,6 +24,7 @@ urlpatterns: list[URLPattern] = [
     path(f"{SHARED}changes/<str:old>", views.changes, name="public_changes"),
     path(f"{SHARED}categories/", views.category, name="public_categories"),
     path(f"{SHARED}categories/<str:key>", views.category, name="public_category"),
+    path(f"{SHARED}unlabelled/", views.unlabelled, name="public_unlabelled"),
     path(f"{SHARED}pictures/<str:sha256>", views.picture, name="public_picture"),
     path(f"{SHARED}pictures/<str:sha256>/thumb", views.picture_file, {"size": "thumb"}, name="public_thumb"),
     path(f"{SHARED}pictures/<str:sha256>/full", views.picture_file, {"size": "full"}, name="public_full"),

@@ -69,6 +69,11 @@ def labelled_images(release: Release) -> QuerySet[ReleaseImage]:
     return held.exclude(split=TEST) if release.sealed else held
 
 
+def unlabelled_images(release: Release) -> QuerySet[ReleaseImage]:
+    """The test pictures of a sealed release that may be seen, by SHA-256: that order tells no label."""
+    return shown_images(release).filter(split=TEST)
+
+
 def withdrawals_of(release: Release) -> QuerySet[Withdrawal]:
     """The pictures of this release that were taken down after it was published."""
     held = ReleaseImage.objects.filter(release=release, image=OuterRef("image"))

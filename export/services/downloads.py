@@ -8,13 +8,14 @@ release can be seen and its terms have not changed. A link is all that `curl` ne
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
 from django.core.cache import cache
 from django.core.signing import BadSignature, Signer
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
@@ -170,6 +171,30 @@ def count_download(acceptance: Acceptance, *, archive: bool) -> None:
     column = "archives" if archive else "files"
     Acceptance.objects.filter(pk=acceptance.pk).update(
         **{column: F(column) + 1, "last_download": timezone.now()}
+    )
+
+
+def forget_downloaders(
+    *, emails: Sequence[str] = (), usernames: Sequence[str] = (), before: datetime | None = None
+) -> int:
+    """Forget who accepted terms: what they told, their account, the hash of their address; how many rows.
+
+    That terms were accepted, when, and what was downloaded stays, about nobody. Links to releases that are
+    public go on working.
+
+    Args:
+        emails: as told at the acceptance or of their account, whatever the case of the letters.
+        before: every acceptance older than this.
+    """
+    asked = Q(user__username__in=usernames)
+    for email in emails:
+        asked |= Q(email__iexact=email) | Q(user__email__iexact=email)
+    if before is not None:
+        asked |= Q(created__lt=before)
+    known = ~Q(name="", email="", purpose="", address_hash="", user=None)
+    rows = Acceptance.objects.filter(asked, known).values("pk")
+    return Acceptance.objects.filter(pk__in=list(rows.values_list("pk", flat=True))).update(
+        name="", email="", purpose="", address_hash="", user=None
     )
 
 

@@ -1,6 +1,6 @@
 """Pages of releases: for those who look after a dataset, and, of shared releases, for everyone."""
 
-from export.views.browse import category, figure, picture, picture_file
+from export.views.browse import category, figure, picture, picture_file, unlabelled
 from export.views.dataset import overview
 from export.views.download import archive, file, link, terms
 from export.views.public import (
@@ -34,4 +34,5 @@ __all__ = [
     "release_list",
     "share",
     "terms",
+    "unlabelled",
 ]

@@ -19,6 +19,7 @@ from export.services.browsing import (
     pictures_below,
     shown_image,
     tree_of,
+    unlabelled_images,
     with_provenance,
     withdrawals_of,
 )
@@ -66,6 +67,28 @@ def category(request: HttpRequest, release: Release, key: str = "") -> HttpRespo
         next=urlencode({**({"split": split} if split else {}), "after": after}) if after else "",
         beyond_first="after" in request.GET,
         classes=len(tree.classes()),
+    )
+
+
+@require_safe
+@release_page
+def unlabelled(request: HttpRequest, release: Release) -> HttpResponse:
+    """The test pictures of a sealed release, page by page: no label, and in an order that tells none."""
+    if not release.sealed:
+        raise Http404(_("The labels of this release are not kept back."))
+    held = unlabelled_images(release)
+    after = _whole_number(request.GET.get("after", ""))
+    rows = list(held.filter(pk__gt=after).select_related("image", "category")[: PAGE + 1])
+    shown = with_provenance(rows[:PAGE], release)
+    return page(
+        request,
+        "export/public_unlabelled.html",
+        release,
+        pictures=shown,
+        number=held.count(),
+        next=str(shown[-1].id) if len(rows) > PAGE else "",
+        beyond_first=after > 0,
+        answers=f"{release}-answers.csv",
     )
 
 

@@ -243,6 +243,30 @@ def test_sealed_labels_are_told_nowhere(world, tmp_path, client):
     assert test.category.name not in page.replace("Released datasets / Birds", "")
 
 
+def test_sealed_test_pictures_are_an_unlabelled_list(world, tmp_path, client, monkeypatch):
+    sealed = publish_release(world.dataset, "1.0.0", tmp_path / "out", Wishes(sealed=True)).release
+    share_release(sealed)
+    monkeypatch.setattr(browse, "PAGE", 4)
+    assert f"{HOME}unlabelled/" in client.get(HOME).content.decode()
+    address, seen = f"{HOME}unlabelled/", []
+    while address:
+        page = client.get(address).content.decode()
+        assert not re.search("finch|owl|127.0.0.1", page.lower())
+        seen += re.findall(r'pictures/(\w{64})"', page)
+        following = re.search(r'href="\?(after=\d+)"', page)
+        address = f"{HOME}unlabelled/?{following[1]}" if following else ""
+    rows = sealed.release_images.filter(split=ReleaseImage.Split.TEST)
+    assert seen == sorted(rows.values_list("image__sha256", flat=True))
+    assert "python -m export.score birds-1.0.0-answers.csv" in text(client, f"{HOME}unlabelled/")
+    withdraw(rows.select_related("image")[0])
+    assert "5 pictures, without their labels" in text(client, f"{HOME}unlabelled/")
+
+
+def test_an_open_release_has_no_unlabelled_list(shared, client):
+    text(client, f"{HOME}unlabelled/", 404)
+    assert "unlabelled/" not in client.get(HOME).content.decode()
+
+
 def test_a_lost_folder_leaves_the_pages_and_says_what_cannot_be_had(shared, client):
     shutil.rmtree(shared.location)
     text(client, HOME)

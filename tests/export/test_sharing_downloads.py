@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import io
+import json
 import re
 import shutil
 import tarfile
@@ -23,6 +24,7 @@ from export.services import downloads
 from export.services.publish import publish_release
 from export.services.sharing import share_release, unshare_release
 from export.views import download
+from ingest.management.base import BadInput
 from tests.export.world import World, bytes_of
 
 pytestmark = pytest.mark.django_db
@@ -299,3 +301,38 @@ def test_sealed_answers_are_in_no_download(world, tmp_path, client):
         assert client.get(f"{link}{path.name}").status_code == 404
     picture = next(name for name in names if "/test/unlabelled/" in name).removeprefix("birds-1.0.0/")
     assert body(client.get(f"{link}files/{picture}"))
+
+
+def forget(*words: str) -> int:
+    out = io.StringIO()
+    call_command("forget_downloader", *words, "--json", stdout=out)
+    return json.loads(out.getvalue())["forgotten"]
+
+
+def test_who_downloaded_can_be_forgotten(release, client):
+    share_release(release, asks=["name", "email", "purpose"])
+    told = {"name": "Ada", "email": "Ada@Example.org", "purpose": "birds"}
+    kept = accept(client, **told)
+    accept(client, **{**told, "email": "bob@example.org"})
+    eve = User.objects.create_user("eve", email="eve@example.org")
+    Acceptance.objects.filter(email="bob@example.org").update(user=eve)
+    assert forget("ada@example.org") == 1
+    ada, bob = Acceptance.objects.order_by("id")
+    assert (ada.name, ada.email, ada.purpose, ada.address_hash, ada.user) == ("", "", "", "", None)
+    assert (bob.name, bob.email, bob.user) == ("Ada", "bob@example.org", eve)
+    assert ada.created
+    assert client.get(kept).status_code == 200, "the link was given and goes on working"
+    with pytest.raises(BadInput, match=r"nobody accepted terms as ada@example\.org"):
+        forget("ada@example.org")
+    assert forget("--older-than", "1") == 0
+    assert forget("--user", "eve") == 1
+    assert not Acceptance.objects.exclude(email="", user=None, address_hash="").exists()
+
+
+def test_everybody_after_a_while(release, client):
+    accept(client)
+    assert forget("--older-than", "0") == 1
+    assert forget("--older-than", "0") == 0
+    for words in ([], ["  "], ["--older-than", "-1"]):
+        with pytest.raises(BadInput):
+            forget(*words)
