@@ -1,11 +1,10 @@
-"""Train every (arm, seed) pair of a run and keep what it found."""
+"""What all trainings of a run share, and one of them: an arm under a seed."""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,11 @@ from training.augment import Augmentation
 from training.backbone import open_features
 from training.batches import feature_batches, picture_batches
 from training.cache import Pictures
-from training.loop import DivergedError, Inputs, Snapshots, Validation, Watch, fit, predict, save_tensors
+from training.loop import Inputs, Snapshots, Validation, Watch, fit, predict
 from training.ranks import ALONE, Ranks
 from training.release import Release
 from training.settings import Settings, SettingsError
-from training.store import PairResult, RunFolder
-from training.watching import RunWatch
+from training.store import PairResult
 
 Wrap = Callable[[Iterable[Any], int, str], Iterable[Any]]
 _SEEDING = threading.Lock()  # layers draw their first weights from torch's one global generator
@@ -67,6 +65,19 @@ class Bench:
     def classes(self) -> int:
         """How many there are."""
         return self.inputs.classes
+
+    def taught_by(self, targets: Targets) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows of the cache that an arm is taught (int64[n]), and int64[n] classes or float32[n, classes]."""
+        taught = torch.from_numpy(targets.labels if targets.soft is None else targets.soft).to(self.device)
+        if targets.rows is None:
+            return self.train, taught
+        chosen = torch.from_numpy(targets.rows).to(self.device)
+        return self.train[chosen], taught[chosen]
+
+    @property
+    def tested(self) -> Inputs:
+        """The inputs when a net is tested: a head costs nothing then, and fp32 keeps small differences."""
+        return replace(self.inputs, precision="fp32") if self.kept_features else self.inputs
 
 
 def pick_device(name: str, local: int = 0) -> torch.device:
@@ -152,8 +163,10 @@ def set_up(
 
     if augmentation.on_pixels:
         return replace(bench, fresh=lambda: networks.OnFrozen(recipe.trunk(), top()))
-    # A head is too small to gain from bf16.
-    inputs = Inputs(feature_batches(features, mirrored), classes, "fp32", mix, alone=bool(settings.dropout))
+    # A linear head is too small to gain from bf16.
+    taught_in = precision if settings.hidden and device.type == "cpu" else "fp32"
+    alone = bool(settings.dropout)
+    inputs = Inputs(feature_batches(features, mirrored), classes, taught_in, mix, alone)
     return replace(bench, inputs=inputs, fresh=top, kept_features=True)
 
 
@@ -199,106 +212,25 @@ def train_pair(
 ) -> tuple[nn.Module, PairResult]:
     """One arm under one seed: initialisation and order depend on the seed alone, never on the arm."""
     net = build(bench, seed)
-    taught = torch.from_numpy(targets.labels if targets.soft is None else targets.soft).to(bench.device)
-    train, pictures = bench.train, len(bench.train)
-    if targets.rows is not None:
-        chosen = torch.from_numpy(targets.rows).to(bench.device)
-        train, taught = train[chosen], taught[chosen]
+    rows, taught = bench.taught_by(targets)
     fitted = fit(
         net,
         bench.inputs,
-        train,
+        rows,
         taught,
         settings,
         seed,
-        pictures=pictures,
+        pictures=len(bench.train),
         val=bench.val,
         snapshots=snapshots,
         watch=watch,
         ranks=sharing,
     )
-    probabilities = predict(net, bench.inputs, bench.test).numpy() if sharing.first else np.zeros((0, 0))
+    probabilities = predict(net, bench.tested, bench.test).numpy() if sharing.first else np.zeros((0, 0))
     result = PairResult(
         probabilities, np.array(fitted.losses), fitted.seconds, np.array(fitted.val), tuple(fitted.notes)
     )
     return net, result
-
-
-def run_pairs(
-    bench: Bench, labellings: Labellings, settings: Settings, folder: RunFolder, machine: Machine
-) -> dict[str, list[PairResult]]:
-    """All pairs, seed by seed, so that an early end leaves the arms even; finished ones are read.
-
-    Heads on the CPU are trained side by side, one thread each: on matrices this small, threads that share one
-    training mostly wait for each other, ten times longer where other programs hold the cores.
-    """
-    pairs = [(arm, seed) for seed in range(settings.seeds) for arm in labellings.arms]
-    sharing, ranks = machine.sharing, machine.ranks
-    missing = ranks.told(lambda: [pair for pair in pairs if not folder.has(*pair)])
-    if ranks.first:
-        folder.plan(len(pairs))
-    own = missing if sharing.world == ranks.world else missing[ranks.rank :: ranks.world]
-    done = (len(pairs) - len(missing)) // (ranks.world // sharing.world)  # of this process's share
-    watch = RunWatch(len(own) + done, settings.epochs, done, machine.tensorboard, silent=not ranks.first)
-
-    def one(pair: tuple[str, int]) -> None:
-        _train_and_save(bench, labellings, settings, folder, machine, watch, pair)
-
-    try:
-        if bench.kept_features and machine.device.type == "cpu" and not bench.inputs.alone:
-            pool = ThreadPoolExecutor(machine.threads, initializer=torch.set_num_threads, initargs=(1,))
-            try:
-                list(pool.map(one, own))
-            finally:
-                pool.shutdown(cancel_futures=True)
-        else:
-            for pair in own:
-                one(pair)
-    finally:
-        watch.close()
-    ranks.wait()
-    if not ranks.first:
-        return {}
-    found: dict[str, list[PairResult]] = {arm: [] for arm in labellings.arms}
-    for arm, seed in pairs:
-        result = folder.load(arm, seed)
-        assert result is not None, "a finished pair was taken away"
-        found[arm].append(result)
-    return found
-
-
-def _train_and_save(
-    bench: Bench,
-    labellings: Labellings,
-    settings: Settings,
-    folder: RunFolder,
-    machine: Machine,
-    watch: RunWatch,
-    pair: tuple[str, int],
-) -> None:
-    """One pair from where it stands to its end, its weights and its result on disk."""
-    arm, seed = pair
-    watching = watch.pair(arm, seed)
-    writes = machine.sharing.first
-    snapshots = Snapshots(folder.snapshots / f"{arm}-{seed}.pt", epochs=machine.save_epochs, writes=writes)
-    try:
-        net, result = train_pair(
-            bench,
-            labellings.targets(arm, seed),
-            settings,
-            seed,
-            snapshots=snapshots,
-            watch=watching,
-            sharing=machine.sharing,
-        )
-    except DivergedError as error:
-        raise DivergedError(f"{arm}, seed {seed}: {error}") from None
-    if writes:
-        weights = {name: value.cpu().contiguous() for name, value in networks.weights_of(net).items()}
-        save_tensors(folder.checkpoints / f"{arm}-{seed}.pt", weights)
-        folder.save(arm, seed, result)
-        snapshots.drop()
-    watching.done()
 
 
 def check_batch(settings: Settings, sharing: Ranks) -> None:

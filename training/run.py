@@ -58,7 +58,7 @@ def retrain(arguments: argparse.Namespace, settings: Settings, named: bool, rank
 
     import torch  # after the input was found usable: loading it takes seconds
 
-    from training import experiment, networks, report
+    from training import experiment, networks, pairs, report
     from training.augment import AugmentError, parse
     from training.statistics import summary
 
@@ -97,7 +97,7 @@ def retrain(arguments: argparse.Namespace, settings: Settings, named: bool, rank
     bench = _with_val(bench, release, pictures, settings, machine, warnings)
     labellings, doubts = _cleaned(bench, labellings, settings, folder, ranks, named)
     labellings.check(settings.seeds)
-    found = experiment.run_pairs(bench, labellings, settings, folder, machine)
+    found = pairs.run_pairs(bench, labellings, settings, folder, machine)
     if not ranks.first:
         return {}
     measured = summary.summarise(labellings, found, test, settings.seeds, progress)
