@@ -4,12 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from training import heads, networks
+from training.arms.prepare import prepare
 from training.batches import feature_batches
+from training.experiment import Bench, Machine
 from training.heads import fit_heads, suits
 from training.loop import DivergedError, Inputs, Snapshots, fit
+from training.pairs import run_pairs
+from training.release import open_release
 from training.settings import Settings
+from training.store import PairResult, RunFolder
 
 CLASSES, PICTURES, WIDTH = 3, 40, 24
 SETTINGS = dataclasses.replace(Settings(), epochs=3, batch=16, hidden=8)
@@ -181,3 +180,44 @@ def test_mixed_inputs_are_left_to_the_loop() -> None:
     assert suits(Settings(), inputs())
     assert not suits(Settings(), mixed)
     assert not suits(Settings(), dataclasses.replace(inputs(), alone=True))
+
+
+ARMS = ("one_vote", "majority", "consensus", "confident", "soft_votes", "reference", "noise_sym_40")
+
+
+def run(release_folder: Path, folder: Path, arms: tuple[str, ...], seeds: int) -> dict[str, list[PairResult]]:
+    """All pairs of some arms on features drawn at random, in a run's folder that may hold some already."""
+    release = open_release(release_folder, verify=False, workers=1)
+    settings = dataclasses.replace(SETTINGS, arms=arms, seeds=seeds)
+    labellings = prepare(release, arms, confidence=0.7)
+    features = torch.randn(2, len(release.manifest), WIDTH, generator=torch.Generator().manual_seed(3))
+    split = release.manifest["split"].to_numpy()
+    train, test = (torch.from_numpy(np.flatnonzero(split == name)) for name in ("train", "test"))
+    bench = Bench(
+        Inputs(feature_batches(features, True), CLASSES, alone=False),
+        lambda: networks.head(features[0], CLASSES, 8),
+        train[torch.from_numpy(np.asarray(labellings.rows))],
+        test,
+        torch.device("cpu"),
+        kept_features=True,
+    )
+    runs = RunFolder(folder)
+    runs.begin({"release": "x"})
+    return run_pairs(bench, labellings, settings, runs, Machine(torch.device("cpu"), threads=2))
+
+
+def test_a_run_that_grows_or_lost_some_pairs_ends_as_one_that_did_not(
+    release_folder: Path, tmp_path: Path
+) -> None:
+    whole = run(release_folder, tmp_path / "whole", ARMS, 2)
+    run(release_folder, tmp_path / "grown", ARMS[2:4], 1)
+    for arm, seed in (("consensus", 0), ("reference", 1)):
+        file = tmp_path / "grown" / "results" / f"{arm}-{seed}.npz"
+        file.unlink(missing_ok=True)
+    grown = run(release_folder, tmp_path / "grown", ARMS, 2)
+    for arm in ARMS:
+        for one, other in zip(whole[arm], grown[arm], strict=True):
+            assert np.array_equal(one.probabilities, other.probabilities), arm
+            assert np.array_equal(one.losses, other.losses)
+    assert not list((tmp_path / "whole" / "snapshots").glob("*"))
+    assert len(list((tmp_path / "whole" / "checkpoints").glob("*.pt"))) == len(ARMS) * 2
