@@ -1,0 +1,117 @@
+"""Several processes on one run, as torchrun starts them: gloo on the CPU."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from training.retrain import main
+
+ROOT = Path(__file__).parents[2]
+SMALL = (
+    *("--model", "small", "--size", "24", "--batch", "16", "--seeds", "1", "--threads", "1"),
+    *("--arms", "majority,consensus", "--precision", "fp32"),
+)
+
+
+def arguments(release: Path, run: Path, *more: str) -> list[str]:
+    return [str(release), "-o", str(run), *SMALL, *more]
+
+
+def launch(rank: int, port: int, release: Path, run: Path, *more: str) -> subprocess.Popen[str]:
+    """One of two processes, with the variables that torchrun gives it."""
+    own = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
+    environment = {
+        **os.environ,
+        "MASTER_ADDR": "127.0.0.1",
+        **{key: str(value) for key, value in own.items()},
+    }
+    command = [sys.executable, "-m", "training.retrain", *arguments(release, run, *more)]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=-1, stderr=-1, text=True)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_torchrun_shares_out_the_trainings(release_folder: Path, tmp_path: Path) -> None:
+    """What two processes find is what one finds, bit for bit; one of them writes and speaks."""
+    command = [
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "training.retrain",
+    ]
+    done = subprocess.run(
+        [sys.executable, *command, *arguments(release_folder, tmp_path / "two", "--epochs", "2", "--json")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads(done.stdout)
+    assert (metrics["environment"]["processes"], metrics["environment"]["sharing"]) == (2, "pairs")
+    assert main(arguments(release_folder, tmp_path / "one", "--epochs", "2")) == 0
+    tables = [(tmp_path / run / "predictions.parquet").read_bytes() for run in ("one", "two")]
+    assert tables[0] == tables[1]
+
+
+def test_two_processes_share_each_batch(release_folder: Path, tmp_path: Path) -> None:
+    port, run = free_port(), tmp_path / "batch"
+    options = ("--epochs", "6", "--distribute", "batch", "--patience", "4", "--augment", "none")
+    both = [launch(rank, port, release_folder, run, *options) for rank in (0, 1)]
+    said = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert "minus majority" in said[0][0]
+    assert said[1][0] == ""
+    assert main(arguments(release_folder, tmp_path / "one", *options[:2], *options[4:])) == 0
+    one, two = (pd.read_parquet(tmp_path / name / "predictions.parquet") for name in ("one", "batch"))
+    apart = np.abs(np.stack(one["probabilities"]) - np.stack(two["probabilities"])).mean()
+    assert 0 < apart < 0.15  # statistics of halves differ a little; the nets are nearly the same
+    assert json.loads((run / "run.json").read_text())["sharing"] == 2
+
+
+def test_a_dead_process_ends_the_other_with_one_line(release_folder: Path, tmp_path: Path) -> None:
+    port, run = free_port(), tmp_path / "run"
+    options = ("--epochs", "5000", "--distribute", "batch", "--checkpoint-every", "1")
+    both = [launch(rank, port, release_folder, run, *options) for rank in (0, 1)]
+    deadline = time.monotonic() + 100
+    while not list((run / "snapshots").glob("*.pt")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(both[1].pid, signal.SIGKILL)
+    both[1].wait()
+    _, error = both[0].communicate(timeout=100)
+    both[1].communicate()
+    assert both[0].returncode == 1
+    lines = [line for line in error.splitlines() if line.startswith("retrain")]
+    assert len(lines) == 1, error
+    assert "another process of this run is gone" in lines[0]
+    assert "Traceback" not in error
+    saved = torch.load(next((run / "snapshots").glob("*.pt")), weights_only=True)
+    assert saved["epoch"] >= 1
+
+
+def test_a_batch_that_cannot_be_shared(
+    release_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    options = ("--epochs", "1", "--distribute", "batch")
+    assert main(arguments(release_folder, tmp_path / "run", *options)) == 2
+    error = capsys.readouterr().err
+    assert error == "retrain, process 0 of 3: batch 16 cannot be shared evenly by 3 processes\n"
