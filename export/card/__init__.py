@@ -29,7 +29,7 @@ def dataset_card(facts: CardFacts) -> str:
     counts = release["counts"]
     parts = [
         _front_matter(facts, name),
-        f"# {facts.title or release['name']} {release['version']}",
+        f"# {datasheet.plain(facts.title or release['name'])} {release['version']}",
         f"{number_of(counts['images'], 'picture')} in "
         f"{number_of(len(counts['categories']), 'category', 'categories')}; "
         f"{number_of(counts['votes'], 'vote')} by {number_of(counts['workers'], 'worker')}. "
@@ -140,7 +140,7 @@ def _words(value: object) -> str:
         return ", ".join(f"{key} {_words(held)}" for key, held in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(_words(held) for held in value)
-    return f"`{value}`"
+    return "`{}`".format(" ".join(str(value).replace("`", "'").split()))
 
 
 def _files(facts: CardFacts) -> str:

@@ -6,6 +6,7 @@ be unknown; nothing is made up. The section on labelling is `export.card.who_lab
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from annotation_site.figures import number_of
@@ -69,7 +70,7 @@ def _class_table(facts: CardFacts) -> str:
     for key, splits in list(counts["categories"].items())[:CLASSES]:
         figures = " | ".join(f"{splits.get(split, 0):,}" for split in layout.SPLITS)
         node = names.get(key, {"name": key, "gloss": ""})
-        rows.append(f"| `{key}` | {cell(node['name'])} | {cell(node['gloss'])} | {figures} |")
+        rows.append(f"| `{key}` | {plain(node['name'])} | {plain(node['gloss'])} | {figures} |")
     if len(counts["categories"]) > CLASSES:
         rows.append(f"| … | {len(counts['categories']) - CLASSES:,} more in `categories.json` | | | | |")
     rows.append("| | **all** | | " + " | ".join(f"{counts[split]:,}" for split in layout.SPLITS) + " |")
@@ -98,7 +99,7 @@ def _left_out(left_out: dict[str, int]) -> str:
 def collection(facts: CardFacts) -> str:
     """Where the pictures come from, and what that leaves out."""
     kinds = ", ".join(number_of(n, kind) for kind, n in facts.sources.items()) or "none on record"
-    hosts = ", ".join(f"{host} ({n:,})" for host, n in _top(facts.hosts)) or "none on record"
+    hosts = ", ".join(f"{plain(host)} ({n:,})" for host, n in _top(facts.hosts)) or "none on record"
     fate = ", ".join(f"{n:,} {state}" for state, n in facts.candidates.items() if n)
     crawled = any(kind in REMOTE for kind in facts.sources)
     robots = ", from pages whose robots.txt allows it" if crawled else ""
@@ -125,8 +126,8 @@ def uses(facts: CardFacts) -> str:
 
 def distribution(facts: CardFacts) -> str:
     """Licences."""
-    licences = "\n".join(f"- {licence}: {n:,}" for licence, n in _top(facts.licences))
-    whole = facts.licence or "none on record"
+    licences = "\n".join(f"- {plain(licence)}: {n:,}" for licence, n in _top(facts.licences))
+    whole = plain(facts.licence) or "none on record"
     return section(
         "Distribution",
         f"Licence of the dataset as its makers state it: {whole}. Every picture keeps its own licence and "
@@ -164,6 +165,9 @@ def _top(counts: dict[str, int]) -> list[tuple[str, int]]:
     return ranked[:TOP] + ([(f"{len(ranked) - TOP} others", rest)] if rest else [])
 
 
-def cell(text: str) -> str:
-    """A text that fits into a cell of a Markdown table."""
-    return " ".join(text.split()).replace("|", "\\|")
+_MARKUP = re.compile(r"[\\`*_\[\]<>|~$]|&(?=#?\w+;)")
+
+
+def plain(text: str) -> str:
+    """A text as it stands, on one line: Markdown makes nothing of a name, nor of what was found in the web."""
+    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))

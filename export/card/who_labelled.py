@@ -7,7 +7,7 @@ from typing import Any
 from annotation_site.figures import number_of
 from export import layout
 from export.card.card_facts import CardFacts, Experts, RoundFacts
-from export.card.datasheet import cell, section
+from export.card.datasheet import plain, section
 from export.card.vote_statistics import Agreement, figure
 
 IMPORT = "import"
@@ -64,7 +64,7 @@ def pixels(parameters: dict[str, Any]) -> str:
 def _round(facts: CardFacts, told: RoundFacts) -> str:
     question = "which category?" if told.question == "classify" else "is it this category?"
     cast = facts.votes.rounds.get(told.id)
-    parts = [f"- {cell(told.title) or 'round ' + told.id}: {question}"]
+    parts = [f"- {plain(told.title) or 'round ' + told.id}: {question}"]
     if cast:
         votes, workers = number_of(cast.votes, "vote"), number_of(cast.workers, "worker")
         parts.append(f" In this release: {votes} by {workers}.")
@@ -105,7 +105,7 @@ def _instructions(rounds: list[RoundFacts]) -> list[str]:
     quoted: dict[str, list[str]] = {}
     for told in rounds:
         if told.instructions.strip():
-            name = f"{cell(told.title) or 'round ' + told.id} (version {told.instructions_version})"
+            name = f"{plain(told.title) or 'round ' + told.id} (version {told.instructions_version})"
             quoted.setdefault(told.instructions.strip(), []).append(name)
     parts = []
     for text, names in quoted.items():
@@ -150,8 +150,8 @@ def agreement(found: Agreement) -> str:
 def _confused(facts: CardFacts) -> str:
     names = facts.names | {layout.NONE: "none of these"}
     rows = [
-        f"| {cell(names.get(pair['first'], pair['first']))} "
-        f"| {cell(names.get(pair['second'], pair['second']))} "
+        f"| {plain(names.get(pair['first'], pair['first']))} "
+        f"| {plain(names.get(pair['second'], pair['second']))} "
         f"| {pair['tasks']:,} | {pair['share']:.1%} |"
         for pair in facts.votes.confused
     ]

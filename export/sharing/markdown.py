@@ -14,7 +14,8 @@ from html import escape
 Figure = Callable[[str], str]
 """The address under which a figure of the release can be seen; empty where it cannot."""
 
-_CODE = re.compile(r"`([^`]+)`")
+_CODE = re.compile(r"\\([!-/:-@\[-`{-~])|`([^`]+)`")
+"""A character that is meant as it stands, or code: whichever comes first."""
 _IMAGE = re.compile(r"!\[([^\]]*)\]\(([^()\s]+)\)")
 _LINK = re.compile(r"\[([^\]]+)\]\((https?://[^()\s]+)\)")
 _STRONG = re.compile(r"\*\*([^*]+)\*\*")
@@ -144,7 +145,7 @@ def _cells(line: str) -> list[str]:
 
 
 def _inline(text: str, figure: Figure) -> str:
-    """Code and figures are set aside first, so that nothing inside them is read as markup."""
+    """What is meant as it stands is set aside first, so that nothing of it is read as markup."""
     kept: list[str] = []
 
     def keep(html: str) -> str:
@@ -157,7 +158,7 @@ def _inline(text: str, figure: Figure) -> str:
             return match[1]
         return keep(f'<img src="{escape(address)}" alt="{escape(match[1])}" loading="lazy">')
 
-    text = _CODE.sub(lambda m: keep(f"<code>{escape(m[1])}</code>"), text)
+    text = _CODE.sub(lambda m: keep(escape(m[1]) if m[1] else f"<code>{escape(m[2])}</code>"), text)
     text = _IMAGE.sub(picture, text)
     text = _LINK.sub(
         lambda m: keep(f'<a href="{escape(m[2])}" rel="nofollow noopener">') + m[1] + keep("</a>"), text

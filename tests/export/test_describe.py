@@ -107,6 +107,17 @@ def test_votes_from_elsewhere_are_not_said_to_be_blind_or_unpaid(world: World, t
 
 
 @pytest.mark.django_db
+def test_markup_in_names_and_licences_stays_text(world: World, tmp_path: Path) -> None:
+    owl = world.categories["owl"]
+    owl.name, owl.gloss = "*Owl* | <b>", "![x](http://example.org/x.png)"
+    owl.save()
+    Candidate.objects.update(licence="[free](http://example.org)")
+    card = card_of(published(world, tmp_path))
+    assert r"| `owl` | \*Owl\* \| \<b\> | !\[x\](http://example.org/x.png) | 4 | 2 | 3 |" in card
+    assert r"- \[free\](http://example.org): 18" in card
+
+
+@pytest.mark.django_db
 def test_the_votes_of_a_sealed_release_are_averaged_over_the_pictures_that_show_them(
     world: World, tmp_path: Path
 ) -> None:

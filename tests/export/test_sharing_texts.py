@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from html import escape
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from export.card.datasheet import plain
 from export.sharing.category_tree import Row, Tree
 from export.sharing.citation import Cited, bibtex, cff
 from export.sharing.licences import short_name
@@ -45,6 +47,17 @@ def test_a_card_becomes_html():
     ]
 
 
+MARKUP = st.text(alphabet="<>&\"'`*_[]()!|-#\n ab1.:/\\\ue000\ue001", max_size=60)
+
+
+@given(MARKUP)
+def test_a_name_in_a_card_is_read_as_it_stands(name):
+    said = " ".join(name.replace("\ue000", "").replace("\ue001", "").split())
+    assert render(f"x {plain(name)}") == f"<p>{escape(f'x {said}'.strip(), quote=False)}</p>"
+    row = render(f"| a | b |\n|---|---|\n| {plain(name)} | 2 |")
+    assert f"<td>{escape(said, quote=False)}</td><td>2</td>" in row
+
+
 def test_links_lead_to_the_web_only_and_figures_where_the_page_says():
     html = render(
         "[a](https://e.org/?x=1&y=2) [b](javascript:alert(1)) ![c](figures/c.svg) ![d](../secret.png)",
@@ -63,7 +76,6 @@ TAG = re.compile(
     r"|<br>|<div class=\"scroll\">|<table class=\"data\">"
     r"|<a href=\"https?://[^\"<>]*\" rel=\"nofollow noopener\">|</a>"
 )
-MARKUP = st.text(alphabet="<>&\"'`*_[]()!|-#\n ab1.:/\\\ue000\ue001", max_size=60)
 
 
 @given(MARKUP)
