@@ -169,5 +169,5 @@ _MARKUP = re.compile(r"[\\`*_\[\]<>|~$]|&(?=#?\w+;)")
 
 
 def plain(text: str) -> str:
-    """A text as it stands, on one line: Markdown makes nothing of a name, nor of what was found in the web."""
+    """A text as it stands, on one line: Markdown makes nothing of a name, nor of what the web said."""
     return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
