@@ -80,10 +80,12 @@ class BucketPlace(Workplace):
 
     def taken(self) -> str:
         """What keeps a release from being made here; empty where nothing does."""
+        exists = f"{self.target} exists already"
         if self.target.has(layout.SUMS):
-            return f"{self.target} exists already"
+            return exists
         if next(self.target.paths(), None) and not self._begun_before():
-            return f"{self.target} holds something else"
+            # Another machine may have finished it between our questions.
+            return exists if self.target.has(layout.SUMS) else f"{self.target} holds something else"
         return ""
 
     def answers_taken(self) -> bool:

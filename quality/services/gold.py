@@ -85,6 +85,7 @@ def _candidates(dataset: Dataset) -> pd.DataFrame:
             ~Exists(Reference.objects.filter(known)), ~Exists(Gold.objects.filter(known)), ~Exists(barred)
         )
         .exclude(task__round__access=Round.Access.REPEAT)
+        .exclude(category__retired__isnull=False)
         .order_by("task__image__sha256", "-task__round_id")
         .values_list("task__image__sha256", "label", "confidence", "votes")
     )

@@ -228,6 +228,37 @@ def test_a_merged_category_can_be_merged_and_split_again(flock, tmp_path):
     assert set(flock.dataset.categories.successors().values()) == {None}
 
 
+def test_answers_to_whether_it_is_a_merged_category(flock, tmp_path):
+    """A yes is one for the class that took it in; a no says nothing about that class."""
+    asked = Round.objects.create(dataset=flock.dataset, question="verify", title="Finches?")
+    for answer, place in ((Vote.Answer.YES, 1), (Vote.Answer.NO, 2)):
+        image = flock.add_image()
+        task = Task.objects.create(
+            round=asked, image=image, rank=place, wanted=1, votes=1, category=flock.categories["finch"]
+        )
+        Vote.objects.create(task=task, worker=flock.workers[0], answer=answer)
+        said = str(answer.label)
+        Consensus.objects.create(
+            task=task, label=said, confidence=0.9, votes=1, method="majority", posterior={said: 0.9}
+        )
+        if answer == Vote.Answer.NO:
+            flock.vote(image, ["finch", "sparrow", "sparrow"])
+            refuted = image.sha256
+        else:
+            confirmed = image.sha256
+    Round.objects.update(state=Round.State.CLOSED)
+    change("--merge", "finch,sparrow", "songbird", "--reason", "too alike")
+    folder = publish_release(flock.dataset, "1.0.0", tmp_path).folder
+    assert verify(folder) == []
+    released = {r["image"]: r for r in pq.read_table(folder / "manifest.parquet").to_pylist()}
+    votes = pq.read_table(folder / "votes.parquet").to_pylist()
+    assert (released[confirmed]["category"], released[confirmed]["confidence"]) == ("songbird", 0.9)
+    assert [v["proposed"] for v in votes if v["image"] == confirmed] == ["songbird"]
+    assert (released[refuted]["category"], released[refuted]["confidence"]) == ("songbird", 1.0)
+    said = {(v["label"], v["proposed"]) for v in votes if v["image"] == refuted}
+    assert said == {("songbird", None), ("no", "finch")}
+
+
 def test_a_takedown_keeps_its_parents_categories(flock, tmp_path):
     old = publish_release(flock.dataset, "1.0.0", tmp_path).folder
     change("--merge", "finch,sparrow", "songbird", "--reason", "too alike")
