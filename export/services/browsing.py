@@ -80,6 +80,12 @@ def withdrawals_of(release: Release) -> QuerySet[Withdrawal]:
     return Withdrawal.objects.filter(Exists(held), release__dataset=release.dataset).order_by("id")
 
 
+def taken_down_between(old: Release, new: Release) -> int:
+    """How many pictures of one release another lacks because they were taken down."""
+    held = ReleaseImage.objects.filter(release=new, image=OuterRef("image"))
+    return withdrawals_of(old).exclude(Exists(held)).count()
+
+
 def shown_image(release: Release, sha256: str) -> ReleaseImage | None:
     """One image of a release, where it may be seen. Looked up by index: the image first, then its row."""
     image = release.dataset.images.filter(sha256=sha256).first()

@@ -24,7 +24,7 @@ def deprecate_release(release: Release, reason: str, instead: Release | None = N
     if instead is not None and instead.dataset_id != release.dataset_id:
         raise NotDeprecated(f"{instead} is of another dataset than {release}")
     release.deprecated = release.deprecated or timezone.now()
-    release.deprecation_reason = " ".join(reason.split())
+    release.deprecation_reason = " ".join(reason.split()).rstrip(".")  # pages make a sentence of it
     release.replaced_by = instead
     release.save(update_fields=["deprecated", "deprecation_reason", "replaced_by"])
 

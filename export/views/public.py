@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 from annotation_site.api.auth import caller
 from export import layout
 from export.models import Release
-from export.services.browsing import compare, sample, tree_of, withdrawals_of
+from export.services.browsing import compare, sample, taken_down_between, tree_of, withdrawals_of
 from export.services.downloads import files_of
 from export.services.sharing import is_public, share_of, visible_release, visible_releases
 from export.sharing.category_tree import Tree
@@ -120,7 +120,8 @@ def changes(request: HttpRequest, release: Release, old: str) -> HttpResponse:
     # Both never change, but for pictures that are taken down.
     slot = f"changes:{before.pk}:{release.pk}:{gone}"
     found = cache.get_or_set(slot, lambda: compare(before, release, EXAMPLES), timeout=24 * 3600)
-    return page(request, "export/public_changes.html", release, old=before, found=found)
+    down = taken_down_between(before, release)
+    return page(request, "export/public_changes.html", release, old=before, found=found, down=down)
 
 
 @require_safe

@@ -192,7 +192,11 @@ def test_a_takedown_and_a_deprecation_by_command_reach_the_pages(shared, tmp_pat
     share_release(Release.objects.get(version="1.0.1"))
     assert 'class="button primary" href="/releases/birds/1.0.1/"' in text(client, HOME)
     call_command("deprecate_release", "birds-1.0.0", "--reason", "Has a leak.", stdout=StringIO())
-    assert "Has a leak." in text(client, HOME)
+    page = text(client, HOME)
+    assert "Has a leak. " in page
+    told = text(client, "/releases/birds/1.0.1/changes/1.0.0")
+    assert "1 picture was taken down. Nothing else:" in told
+    assert "taken down." not in text(client, f"{HOME}changes/1.0.1")
 
 
 def test_a_deprecated_release_says_so_and_names_its_heir(shared, world, tmp_path, client):
