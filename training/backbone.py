@@ -101,11 +101,16 @@ def autocast(device: torch.device, precision: str) -> Any:
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
-def pooled(net: Backbone, pixels: np.ndarray, device: torch.device, precision: str) -> np.ndarray:
-    """float32[2, n, width]: features of pictures (uint8[n, size, size, 3]) as they are, and mirrored."""
+def pooled(
+    net: Backbone, pixels: np.ndarray, device: torch.device, precision: str, mirrored: bool = True
+) -> np.ndarray:
+    """float32[2, n, width]: features of pictures (uint8[n, size, size, 3]) as they are, and mirrored.
+
+    Without `mirrored` the first of the two alone.
+    """
     with torch.inference_mode(), autocast(device, precision):
         x = torch.from_numpy(np.array(pixels)).to(device).permute(0, 3, 1, 2).float()
-        views = [net(seen).float() for seen in (x, x.flip(3))]
+        views = [net(seen).float() for seen in ((x, x.flip(3)) if mirrored else (x,))]
         return torch.stack(views).cpu().numpy()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -31,7 +32,7 @@ class Release:
     `classes`: category ids in the order of their class index. `manifest`: one row per picture of the train,
     val and test splits, sorted by image, ids as text, missing labels as None. `votes` and `posteriors`: the
     release's tables, or empty frames where it carries none. `label_accuracy`: what release.json says of its
-    labels (value, lo, hi, n, basis), or None.
+    labels (value, lo, hi, n, basis), or None. `parent`, `cost`: as it says, where it does.
     """
 
     path: Path
@@ -44,10 +45,30 @@ class Release:
     votes: pd.DataFrame
     posteriors: pd.DataFrame
     label_accuracy: dict[str, Any] | None = None
+    parent: str | None = None
+    cost: dict[str, Any] | None = None
 
     def split(self, name: str) -> pd.DataFrame:
         """The manifest's rows of one split, sorted by image, index 0..n-1."""
         return self.manifest[self.manifest["split"] == name].reset_index(drop=True)
+
+    def facts(self) -> dict[str, Any]:
+        """What a run notes of its release, to be laid beside that of another."""
+        return {
+            "parent": self.parent,
+            "pictures": {split: int((self.manifest["split"] == split).sum()) for split in SPLITS},
+            "votes": len(self.votes),
+            "label_accuracy": self.label_accuracy,
+            "cost": self.cost,
+        }
+
+    def copies(self, images: Sequence[str]) -> list[list[str]]:
+        """Those of `images` that show the same picture as another of them, by duplicate group, sorted."""
+        if "duplicate_group" not in self.manifest:
+            return []
+        rows = self.manifest[self.manifest["image"].isin(images)]
+        groups = rows.dropna(subset="duplicate_group").groupby("duplicate_group", sort=False)["image"]
+        return sorted(sorted(map(str, members)) for _, members in groups if len(members) > 1)
 
     def class_index(self) -> dict[str, int]:
         """Category id -> class index."""
@@ -79,6 +100,8 @@ def open_release(path: Path, verify: bool = True, workers: int = 2) -> Release:
         votes=_table(path / "votes.parquet", VOTE_COLUMNS),
         posteriors=_table(path / "posteriors.parquet", ("image", "category", "probability")),
         label_accuracy=accuracy if isinstance(accuracy, dict) else None,
+        parent=str(about["parent"]) if about.get("parent") else None,
+        cost=about["cost"] if isinstance(about.get("cost"), dict) else None,
     )
     _check_trainable(release)
     return release

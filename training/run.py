@@ -9,7 +9,7 @@ import json
 import platform
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,11 +21,13 @@ from training.arms.prepare import default_arms, prepare
 from training.cache import Pictures, open_pictures
 from training.ranks import ALONE, Ranks, connect
 from training.release import Release, ReleaseError, open_release
-from training.settings import CHANGEABLE, Settings, SettingsError
+from training.settings import AUTO, CHANGEABLE, Settings, SettingsError
 from training.store import RunFolder, StoreError, digest_of, write_atomically
+from training.trained import BACKBONE
 
 if TYPE_CHECKING:
     from training.experiment import Bench, Machine
+    from training.networks import Recipe
 
 SCHEMA = 1  # of metrics.json
 
@@ -74,6 +76,7 @@ def retrain(arguments: argparse.Namespace, settings: Settings, named: bool, rank
     identity = _identity(release, settings, machine, recipe.digest, torch.__version__)
     if ranks.first:
         folder.begin(identity, arguments.restart)
+        _keep_backbone(folder, recipe)
     ranks.wait()
     pictures = ranks.in_turn(
         lambda: open_pictures(
@@ -101,12 +104,13 @@ def retrain(arguments: argparse.Namespace, settings: Settings, named: bool, rank
     if not ranks.first:
         return {}
     measured = summary.summarise(labellings, found, test, settings.seeds, progress)
-    metrics = _metrics(release, settings, measured)
+    metrics = _metrics(release, settings, measured, test.images)
+    precision = experiment.pick_precision(settings.precision, machine.device)
     metrics |= {
         "device": machine.device.type,
         "warnings": warnings + _notes(found) + metrics["warnings"],
         "command": arguments.command,
-        "environment": environment(machine, settings, bench.inputs.precision),
+        "environment": environment(machine, settings, precision),
         "seconds": round(time.monotonic() - started, 1),
     }
     main = {arm: results for arm, results in found.items() if not arm.startswith(AUDIT)}
@@ -196,8 +200,10 @@ def _possible(release: Release, settings: Settings) -> tuple[Settings, list[str]
     return dataclasses.replace(settings, arms=tuple(arms)), warnings
 
 
-def _metrics(release: Release, settings: Settings, measured: dict[str, Any]) -> dict[str, Any]:
-    """metrics.json so far: what was asked, and what was measured."""
+def _metrics(
+    release: Release, settings: Settings, measured: dict[str, Any], images: Sequence[str]
+) -> dict[str, Any]:
+    """metrics.json so far: what was asked, and what was measured on these test `images`."""
     return {
         "schema": SCHEMA,
         "release": {"name": release.name, "version": release.version, "fingerprint": release.fingerprint},
@@ -205,6 +211,8 @@ def _metrics(release: Release, settings: Settings, measured: dict[str, Any]) -> 
         "preset": settings.preset,
         "device": None,
         **measured,
+        "release_facts": release.facts(),
+        "test_copies": release.copies(images),
         "settings": dataclasses.asdict(settings),
         "classes": list(release.classes),
     }
@@ -234,6 +242,14 @@ def _identity(
         "torch": version,
         **shared,
     }
+
+
+def _keep_backbone(folder: RunFolder, recipe: Recipe) -> None:
+    """The weights below the heads, which checkpoints lack: the file that they came from may go away."""
+    from training.loop import save_tensors
+
+    if recipe.taught == "head" and recipe.digest != AUTO:
+        save_tensors(folder.path / BACKBONE, recipe.state)
 
 
 def _guard_images(folder: RunFolder, labellings: Labellings) -> None:

@@ -15,7 +15,7 @@ from training.networks.parts import (
     set_training,
     weights_of,
 )
-from training.networks.recipe import Recipe, recipe_for
+from training.networks.recipe import Recipe, recipe_for, recipe_of
 from training.networks.small import small_net
 from training.networks.weights import DownloadError
 from training.networks.zoo import FROZEN, SMALL, NetworkError
@@ -34,6 +34,7 @@ __all__ = [
     "head_parameters",
     "load_weights",
     "recipe_for",
+    "recipe_of",
     "scores_of",
     "set_training",
     "small_net",

@@ -68,22 +68,29 @@ def recipe_for(settings: Settings, classes: int) -> Recipe:
         state, source = lite0_weights(), "of lite0"
     elif asked not in (AUTO, NONE):
         state = weights.read(asked, model)
-    taught = "head" if settings.head_only else "all" if settings.train == AUTO else settings.train
-    if taught != "all" and state is None:
+    recipe = recipe_of(settings, classes, state, source, weights.digest_of(asked))
+    if recipe.taught != "all" and state is None:
         raise zoo.NetworkError(
-            f"train {taught} leaves the rest of {model} as it is, and it has no weights yet; give --weights"
+            f"train {recipe.taught} leaves the rest of {model} as it is, and it has no weights yet; "
+            "give --weights"
         )
-    recipe = Recipe(
-        model=model,
-        classes=classes,
-        size=settings.size,
-        stem=zoo.stem_for(model, settings.size, settings.stem, state),
-        dropout=settings.dropout,
-        taught=taught,
-        state=state,
-        source=source,
-        digest=weights.digest_of(asked),
-    )
     if state is not None:
         recipe.fresh()  # weights of another shape are refused here
     return recipe
+
+
+def recipe_of(
+    settings: Settings, classes: int, state: dict[str, Tensor] | None, source: str = "", digest: str = ""
+) -> Recipe:
+    """The recipe with weights that were read before, such as those of a finished run."""
+    return Recipe(
+        model=settings.model,
+        classes=classes,
+        size=settings.size,
+        stem=zoo.stem_for(settings.model, settings.size, settings.stem, state),
+        dropout=settings.dropout,
+        taught="head" if settings.head_only else "all" if settings.train == AUTO else settings.train,
+        state=state,
+        source=source,
+        digest=digest,
+    )
