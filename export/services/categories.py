@@ -12,7 +12,7 @@ from annotation_site.models import Round, Task
 from ingest.categories import BadCategories
 from ingest.models import Dataset, Image
 from ingest.splits import split_of
-from quality.models import Consensus, Reference
+from quality.models import Consensus, Gold, Reference
 from quality.opinion import YES
 from quality.services.consensus import consensus_by_image
 from quality.services.known import settled_references
@@ -76,6 +76,12 @@ def unanswered(dataset: Dataset) -> Iterator[Unanswered]:
         place = split_of(draw, shares)
         if pk in (answered if place == "test" else voted):
             yield Unanswered(sha256, place)
+
+
+def unusable_gold(dataset: Dataset) -> int:
+    """Gold that new rounds do not hand out, because its category was merged or split."""
+    live = Gold.objects.filter(dataset=dataset, retired=None)
+    return live.filter(category__retired__isnull=False).count()
 
 
 def _known_by(dataset: Dataset, keys: list[str]) -> tuple[set[int], set[int]]:

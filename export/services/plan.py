@@ -272,8 +272,8 @@ def _check_classes(plan: Plan) -> None:
         change = since.exclude(kind=CategoryChange.Kind.RENAMED).first()
         if change is not None:
             raise ReleaseRefused(
-                f"{', '.join(change.before)} was {change.kind} after {sibling.version}; a release of other "
-                f"classes is a new major version, {plan.major + 1}.0.0"
+                f"categories were {change.kind} after {sibling.version} ({', '.join(change.before)}); a "
+                f"release of other classes is a new major version, {plan.major + 1}.0.0"
             )
 
 

@@ -89,7 +89,7 @@ def _split_since(plan: Plan) -> str:
     split = [key for key, today in plan.dataset.categories.successors().items() if today is None]
     if not split:
         return ""
-    return f", or new references for those of {', '.join(split)}, which was split (manage.py add_reference)"
+    return f"; give those of {', '.join(split)}, which was split, new references (manage.py add_reference)"
 
 
 def _keep_given(plan: Plan) -> None:

@@ -19,7 +19,7 @@ from export.verify import verify
 from ingest.categories import BadCategories, Standing, check_merge, check_split
 from ingest.management.base import BadInput
 from ingest.models import Category
-from quality.models import Consensus, Reference
+from quality.models import Consensus, Gold, Reference
 from quality.opinion import Finding, in_todays_words
 from tests.export.world import World
 
@@ -129,8 +129,8 @@ def test_a_merge_gives_the_same_pictures_one_class(flock, tmp_path):
         "--merge", "finch,sparrow", "songbird", "--name", "songbird=Songbird", "--reason", "too alike"
     )
     assert told["changes"][0]["by"] == "ada"
-    assert told["ask_again"] == {"votes": 0, "references": 0}
-    with pytest.raises(ReleaseRefused, match=r"finch, sparrow was merged after 1.0.0.*2\.0\.0"):
+    assert told["ask_again"] == {"votes": 0, "references": 0, "gold": 0}
+    with pytest.raises(ReleaseRefused, match=r"merged after 1\.0\.0 \(finch, sparrow\).*2\.0\.0"):
         publish_release(flock.dataset, "1.1.0", tmp_path)
     new = publish_release(flock.dataset, "2.0.0", tmp_path).folder
     assert verify(new) == []
@@ -183,11 +183,13 @@ def test_diff_tells_what_was_recorded_first_and_marks_the_rest(flock, tmp_path):
 def test_a_split_asks_about_its_pictures_again(flock, tmp_path):
     publish_release(flock.dataset, "1.0.0", tmp_path)
     listed = tmp_path / "again.csv"
+    known = flock.dataset.images.order_by("pk").filter(tasks__consensus__label="owl")[0]
+    gold = Gold.objects.create(dataset=flock.dataset, image=known, category=flock.categories["owl"])
     told = change("--split", "owl", "barn_owl,tawny_owl", "--reason", "asked for", "--list", str(listed))
-    assert told["ask_again"] == {"votes": 6, "references": 3}
+    assert told["ask_again"] == {"votes": 6, "references": 3, "gold": 1}
     rows = list(csv.DictReader(listed.open()))
     assert len(rows) == 9
-    with pytest.raises(ReleaseFailed, match=r"3 test pictures.*new references for those of owl"):
+    with pytest.raises(ReleaseFailed, match=r"3 test pictures.*give those of owl, which was split"):
         publish_release(flock.dataset, "2.0.0", tmp_path)
     round = Round.objects.create(dataset=flock.dataset, question="classify", title="Which owl?")
     assert round.choices()[:4] == ["finch", "sparrow", "barn_owl", "tawny_owl"]
@@ -205,7 +207,8 @@ def test_a_split_asks_about_its_pictures_again(flock, tmp_path):
             flock.vote(image, [key] * 3, round=round)
             flock.refer(image, key)
     Task.objects.filter(round=round).update(state=Task.State.SETTLED)
-    assert change("--history")["ask_again"] == {"votes": 0, "references": 0}
+    gold.delete()
+    assert change("--history")["ask_again"] == {"votes": 0, "references": 0, "gold": 0}
     new = publish_release(flock.dataset, "2.0.0", tmp_path).folder
     assert verify(new) == []
     manifest = pq.read_table(new / "manifest.parquet").to_pylist()

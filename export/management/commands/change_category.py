@@ -9,7 +9,8 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from export.services.categories import check_no_round_asks, history, unanswered
+from annotation_site.figures import number_of
+from export.services.categories import check_no_round_asks, history, unanswered, unusable_gold
 from ingest.categories import BadCategories
 from ingest.management.base import AssayCommand, BadInput
 from ingest.models import CategoryChange, Dataset
@@ -80,9 +81,14 @@ class Command(AssayCommand):
                 csv.writer(out, lineterminator="\n").writerows([("image", "split"), *waiting])
         test = sum(row.split == "test" for row in waiting)
         changes = told if change is None else told[-1:]
-        data = {"changes": changes, "ask_again": {"votes": len(waiting) - test, "references": test}}
+        asked = {
+            "votes": len(waiting) - test,
+            "references": test,
+            "gold": unusable_gold(dataset),
+        }
+        data = {"changes": changes, "ask_again": asked}
         lines = [_sentence(row) for row in changes] or [f"{dataset} has the categories it began with."]
-        self.report(options, data, "\n".join(lines + _next(dataset, len(waiting) - test, test, target)))
+        self.report(options, data, "\n".join(lines + _next(dataset, asked, target)))
 
     def _change(self, dataset: Dataset, options: dict[str, Any]) -> CategoryChange:
         who = {"reason": options["reason"], "by": (options["by"].strip() or _login())[:150]}
@@ -134,17 +140,16 @@ def _sentence(row: dict[str, Any]) -> str:
     return f"{row['number']}. {what} ({row['when'][:10]}, {row['by']}: {row['reason']})"
 
 
-def _next(dataset: Dataset, votes: int, references: int, target: Path | None) -> list[str]:
-    """What the pictures of a split category still need."""
+def _next(dataset: Dataset, asked: dict[str, int], target: Path | None) -> list[str]:
+    """What is left to do."""
     where = str(target) if target else "FILE (--list FILE writes it)"
-    lines = []
-    if votes:
-        lines.append(
-            f"{votes} pictures wait for new votes: manage.py open_round {dataset} --question classify "
-            f"--images {where}"
-        )
-    if references:
-        lines.append(
-            f"{references} test pictures wait for new references: manage.py add_reference {dataset} REFS"
-        )
-    return lines
+    waiting = {
+        "votes": ("picture", "new votes", f"open_round {dataset} --question classify --images {where}"),
+        "references": ("test picture", "new references", f"add_reference {dataset} FILE"),
+        "gold": ("gold answer", "a category of today", f"add_gold {dataset} FILE"),
+    }
+    return [
+        f"still wanted: {words} for {number_of(asked[kind], what)}: manage.py {command}"
+        for kind, (what, words, command) in waiting.items()
+        if asked[kind]
+    ]
