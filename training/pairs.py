@@ -68,14 +68,15 @@ class _Run:
     def train(self, pairs: list[Pair]) -> None:
         """Train `pairs`, in this order as far as it goes."""
         on_cpu = self.machine.device.type == "cpu" and not self.bench.inputs.alone
-        if not (self.bench.kept_features and on_cpu):
+        # Processes that share batches must take them in the same order, so their trainings come in turn.
+        threaded = on_cpu and self.machine.sharing.world == 1 and not self.settings.compile
+        if not (self.bench.kept_features and threaded):
             for pair in pairs:
                 self.one(pair)
             return
         pool = ThreadPoolExecutor(self.machine.threads, initializer=torch.set_num_threads, initargs=(1,))
         try:
-            plain = self.bench.val is None and self.machine.sharing.world == 1
-            if plain and heads.suits(self.settings, self.bench.inputs):
+            if self.bench.val is None and heads.suits(self.settings, self.bench.inputs):
                 list(pool.map(self.several, self.groups(pairs)))
             else:
                 list(pool.map(self.one, pairs))

@@ -130,7 +130,7 @@ def cast(key: str, value: Any) -> Any:
     if kind is tuple and isinstance(value, str):
         return _names(value)
     if kind is tuple and isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
-        return tuple(value)
+        return _names(",".join(value))
     if type(value) is not kind:
         raise SettingsError(f"setting {key} must be {kind.__name__}, not {value!r}")
     return value
