@@ -75,3 +75,14 @@ def make_release(folder: Path, per_class: int = 34) -> Path:
 def release_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One release for all tests; do not change it."""
     return make_release(tmp_path_factory.mktemp("release") / "shapes-1.0.0")
+
+
+@pytest.fixture(scope="session")
+def small_run(release_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the small net, two arms and two seeds; do not change it."""
+    from training.retrain import main
+
+    run = tmp_path_factory.mktemp("small") / "run"
+    options = "--model small --size 24 --epochs 2 --batch 16 --seeds 2 --threads 1 --arms majority,consensus"
+    assert main([str(release_folder), "-o", str(run), *options.split()]) == 0
+    return run
