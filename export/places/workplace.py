@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import filecmp
+import glob
 import os
 import shutil
 from collections.abc import Callable
@@ -110,6 +111,12 @@ class Workplace:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self._lock)
+
+    def left_behind(self) -> list[Path]:
+        """Where other versions were begun, here beside this one, and not finished."""
+        dataset, _, _ = self.final.name.rpartition("-")
+        found = self.root.parent.glob(f".{glob.escape(dataset)}-[0-9]*.[0-9]*.[0-9]*.partial")
+        return sorted(path for path in found if path != self.root)
 
     def begin(self) -> None:
         """Room for a run: no half-written file of an earlier one is left."""

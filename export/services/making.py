@@ -170,7 +170,7 @@ def _make(plan: Plan, place: Workplace, recorded: Release | None, recipe: Recipe
         # What a kill leaves is picked up again; what failed would only fill the disk.
         place.discard()
         raise
-    return _finished(place, release, _warnings(plan, tally, document), again=recorded is not None)
+    return _finished(place, release, _warnings(plan, tally, document, place), again=recorded is not None)
 
 
 def _check_answers(plan: Plan, place: Workplace) -> None:
@@ -185,13 +185,17 @@ def _left_complete(place: Workplace, recorded: Release) -> bool:
     return (place.release / layout.SUMS).is_file() and fingerprint(place.release) == recorded.fingerprint
 
 
-def _warnings(plan: Plan, tally: Tally, document: dict[str, Any]) -> list[str]:
+def _warnings(plan: Plan, tally: Tally, document: dict[str, Any], place: Workplace) -> list[str]:
     """What the curator should know; one line each."""
     found = warnings_of(tally)
     if plan.sealed:
         shown = [str(r) for r in plan.earlier if not r.sealed]
         found += [f"{shown[-1]} shows the labels of test pictures already"] if shown else []
     found += leakage.warnings_of(document["counts"]["leakage"])
+    found += [
+        f"{path} was begun and not finished: export that version again, or remove it"
+        for path in place.left_behind()
+    ]
     if document["label_accuracy"] is None:
         found.append("label accuracy is unknown: no picture has both votes and a settled reference")
     return found

@@ -111,6 +111,25 @@ def test_pictures_of_a_killed_run_are_kept_and_strangers_are_not(
     assert not (made.folder / "notes.txt").exists()
 
 
+@pytest.mark.django_db
+def test_a_version_that_was_begun_and_given_up_is_told(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*args: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(making, "describe", dies)
+        with pytest.raises(Killed):
+            publish_release(world.dataset, "1.0.0", tmp_path)
+    (tmp_path / ".birds-big-1.0.0.partial").mkdir()  # of another dataset
+    made = publish_release(world.dataset, "1.1.0", tmp_path)
+    assert [line for line in made.warnings if "not finished" in line] == [
+        f"{tmp_path / '.birds-1.0.0.partial'} was begun and not finished: export that version again, or "
+        "remove it"
+    ]
+
+
 class Real:
     """The real command, on a copy of the test's database that other processes can open."""
 
