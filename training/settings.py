@@ -112,7 +112,7 @@ class Settings:
     @property
     def head_only(self) -> bool:
         """Whether the backbone is frozen and only a head on it is taught."""
-        return self.train == "head"
+        return self.train == "head" or (self.train == AUTO and self.model == "lite0")
 
 
 def cast(key: str, value: Any) -> Any:
