@@ -17,6 +17,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,13 @@ from training.store import write_atomically
 
 Wrap = Callable[[Iterable[Any], int, str], Iterable[Any]]
 BLOCK_BYTES = 8 << 20
+MOST_PIXELS = 178_956_970
+"""Pillow's own limit, which other modules may have lifted: more would fill the memory."""
+BROKEN = (
+    *(OSError, EOFError, ValueError, SyntaxError, TypeError, ArithmeticError, LookupError, struct.error),
+    Image.DecompressionBombError,
+)
+"""What Pillow raises over broken files."""
 RECIPE = "draft 2x, EXIF turned, RGB, shorter side bicubic, central square"
 """How `decode` comes to its pixels. Change both together: a cache made by another recipe is made again."""
 
@@ -54,11 +62,13 @@ def decode(file: Path, size: int) -> np.ndarray | None:
     """A picture as uint8[size, size, 3]: shorter side scaled to `size`, cropped at the centre, or None."""
     try:
         with Image.open(file) as opened:
+            if opened.width * opened.height > MOST_PIXELS:
+                return None
             opened.draft("RGB", (size * 2, size * 2))  # JPEG decodes straight to a half or a quarter
             picture = ImageOps.exif_transpose(opened).convert("RGB")
             fitted = ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
         return np.asarray(fitted, dtype=np.uint8)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except BROKEN:
         return None
 
 

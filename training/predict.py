@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 TOP = 5
 BATCH = 256
-MOST_NAMED = 3
+MOST_NAMED = 10
 LISTS = (".txt", ".csv", ".csv.gz", ".parquet")
 EXAMPLE = f"""example:
   python -m training.predict runs/clothing-1.0.0 photos new/*.jpg -o said.csv
@@ -127,6 +128,7 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     from training.experiment import pick_device
     from training.trained import Nets
 
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd camera data, which nobody looks at
     threads = args.threads or available_cores()
     torch.set_num_threads(threads)
     try:

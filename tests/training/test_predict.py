@@ -14,6 +14,7 @@ from torchvision import models
 
 from export.score import score
 from ingest.tables import read_table
+from training.cache import decode
 from training.predict import find_pictures, main
 from training.retrain import main as retrain
 
@@ -142,6 +143,15 @@ def test_what_cannot_be_decoded_is_told_and_left_out(
     assert main([str(small_run), str(photos), "-o", str(gone), *ONE]) == 1
     assert "none of 1 picture" in capsys.readouterr().err
     assert not gone.exists()
+
+
+def test_a_picture_that_would_fill_the_memory_is_not_decoded(
+    release_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = next(release_folder.glob("test/*/*.png"))
+    assert decode(file, 24) is not None
+    monkeypatch.setattr("training.cache.MOST_PIXELS", 24 * 24 - 1)
+    assert decode(file, 24) is None
 
 
 def test_what_pictures_can_be_named_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
