@@ -26,6 +26,7 @@ from training.store import RunFolder, StoreError, digest_of, write_atomically
 from training.trained import BACKBONE
 
 if TYPE_CHECKING:
+    from training.augment import Augmentation
     from training.experiment import Bench, Machine
     from training.networks import Recipe
 
@@ -61,14 +62,10 @@ def retrain(arguments: argparse.Namespace, settings: Settings, named: bool, rank
     import torch  # after the input was found usable: loading it takes seconds
 
     from training import experiment, networks, pairs, report
-    from training.augment import AugmentError, parse
     from training.statistics import summary
 
     machine = _machine(arguments, settings, ranks)
-    try:
-        augmentation = parse(settings.augment)
-    except AugmentError as error:
-        raise SettingsError(str(error)) from None
+    augmentation = _augmentation(settings)
     labellings = prepare(release, settings.arms, confidence=settings.confidence)
     connect(ranks, machine.device)
     recipe = ranks.in_turn(lambda: networks.recipe_for(settings, len(release.classes)))
@@ -83,12 +80,10 @@ def retrain(arguments: argparse.Namespace, settings: Settings, named: bool, rank
             release, augmentation.stored_size(settings.size), cache, machine.threads, progress
         )
     )
-    warnings += [pictures.note] if pictures.note else []
     if not pictures.readable.all():
         marks = _train_marks(release, pictures.readable)
         labellings = prepare(release, settings.arms, marks, settings.confidence)
-        bad = number_of(int((~pictures.readable).sum()), "picture")
-        warnings.append(f"left out, because it cannot be decoded: {bad}")
+    warnings += _picture_warnings(pictures)
     if ranks.first:
         _guard_images(folder, labellings)
     rows, test = _test_set(release, pictures.readable, warnings)
@@ -105,12 +100,11 @@ def retrain(arguments: argparse.Namespace, settings: Settings, named: bool, rank
         return {}
     measured = summary.summarise(labellings, found, test, settings.seeds, progress)
     metrics = _metrics(release, settings, measured, test.images)
-    precision = experiment.pick_precision(settings.precision, machine.device)
+    metrics["warnings"] = warnings + _notes(found, settings) + metrics["warnings"]
     metrics |= {
         "device": machine.device.type,
-        "warnings": warnings + _notes(found) + metrics["warnings"],
         "command": arguments.command,
-        "environment": environment(machine, settings, precision),
+        "environment": environment(machine, settings),
         "seconds": round(time.monotonic() - started, 1),
     }
     main = {arm: results for arm, results in found.items() if not arm.startswith(AUDIT)}
@@ -185,11 +179,35 @@ def _cleaned(
     return labellings.with_flagged(doubts.flagged, lenient=not named), doubts
 
 
-def _notes(found: dict[str, list[Any]]) -> list[str]:
+def _augmentation(settings: Settings) -> Augmentation:
+    """What is done to pictures in training."""
+    from training.augment import AugmentError, parse
+
+    try:
+        return parse(settings.augment)
+    except AugmentError as error:
+        raise SettingsError(str(error)) from None
+
+
+def _picture_warnings(pictures: Pictures) -> list[str]:
+    """What is to be said of the cache, and of pictures that are none."""
+    bad = int((~pictures.readable).sum())
+    left_out = [f"left out, because it cannot be decoded: {number_of(bad, 'picture')}"] if bad else []
+    return ([pictures.note] if pictures.note else []) + left_out
+
+
+def _notes(found: dict[str, list[Any]], settings: Settings) -> list[str]:
     """What the trainings have to say, each line once with how often it was said."""
     said = Counter(note for results in found.values() for result in results for note in result.notes)
     trainings = sum(map(len, found.values()))
-    return [f"{note} ({times} of {number_of(trainings, 'training')})" for note, times in sorted(said.items())]
+    lines = [
+        f"{note} ({times} of {number_of(trainings, 'training')})" for note, times in sorted(said.items())
+    ]
+    if settings.patience:
+        best = [int(result.val[:, 0].argmin()) + 1 for results in found.values() for result in results]
+        span = f"{min(best)} to {max(best)}" if min(best) < max(best) else str(best[0])
+        lines.append(f"early stopping took epoch {span} of at most {settings.epochs}")
+    return lines
 
 
 def _possible(release: Release, settings: Settings) -> tuple[Settings, list[str]]:
@@ -285,9 +303,11 @@ def _test_set(release: Release, readable: np.ndarray, warnings: list[str]) -> tu
     return rows, TestSet(tuple(release.manifest["image"].iloc[rows]), truth[rows])
 
 
-def environment(machine: Machine, settings: Settings, precision: str) -> dict[str, Any]:
+def environment(machine: Machine, settings: Settings) -> dict[str, Any]:
     """What else decides the figures. The same seeds and thread count give the same bits on the same CPU."""
     import torch
+
+    from training.experiment import pick_precision
 
     cuda = machine.device.type == "cuda"
     return {
@@ -299,7 +319,7 @@ def environment(machine: Machine, settings: Settings, precision: str) -> dict[st
         "threads": machine.threads,
         "processes": machine.ranks.world,
         "sharing": "batch" if machine.sharing.world > 1 else "pairs",
-        "precision": precision,
+        "precision": pick_precision(settings.precision, machine.device),
         "seeds": f"0 to {settings.seeds - 1}",
         "deterministic": not cuda or torch.are_deterministic_algorithms_enabled(),
         "gpu": torch.cuda.get_device_name(machine.device) if cuda else None,

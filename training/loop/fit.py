@@ -259,12 +259,7 @@ class _Training:
         return len(losses) - 1 - losses.index(min(losses)) >= self.settings.patience
 
     def _notes(self) -> list[str]:
-        notes = [in_words(self.size, self.parts)] if self.parts > 1 else []
-        if self.best:
-            losses = [loss for loss, _ in self.val]
-            at = losses.index(min(losses)) + 1
-            notes.append(f"early stopping took epoch {at} of {len(losses)}")
-        return notes
+        return [in_words(self.size, self.parts)] if self.parts > 1 else []
 
     def _diverged(self, snapshots: Snapshots | None) -> None:
         kept = "no weights before that are kept"

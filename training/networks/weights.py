@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import pickle
 from collections.abc import Mapping
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +55,8 @@ def read(name: str, model: str) -> dict[str, Tensor]:
             f"{', '.join(known.__members__)}, DEFAULT"
         )
     try:
-        state: dict[str, Tensor] = known[short].get_state_dict(progress=False, check_hash=True)
+        with redirect_stderr(StringIO()):  # it announces the download; an error is one line
+            state: dict[str, Tensor] = known[short].get_state_dict(progress=False, check_hash=True)
     except OSError as error:
         raise DownloadError(
             f"weights {short} of {model} cannot be fetched ({getattr(error, 'reason', None) or error}); "
