@@ -152,6 +152,12 @@ class BucketLock:
             self._thread.join()
             self._thread = None
 
+    def sweep(self) -> None:
+        """Remove what a process of this machine left that was killed after its work was done."""
+        left = self.folder.get(self.name)
+        if left is not None and _Owner.read(left).is_dead_here():
+            self.folder.delete(self.name)
+
     def give(self) -> None:
         """Give it back, if it is ours."""
         self.rest()

@@ -82,6 +82,7 @@ class BucketPlace(Workplace):
         """What keeps a release from being made here; empty where nothing does."""
         exists = f"{self.target} exists already"
         if self.target.has(layout.SUMS):
+            self._lock_there.sweep()
             return exists
         if next(self.target.paths(), None) and not self._begun_before():
             # Another machine may have finished it between our questions.

@@ -74,6 +74,19 @@ def test_what_a_dead_process_of_this_machine_left_is_taken_up(folder: BucketFold
     lock.give()
 
 
+@pytest.mark.parametrize(("machine", "left"), [("here", False), ("elsewhere", True)])
+def test_a_finished_release_loses_the_lock_of_the_dead(
+    folder: BucketFolder, tmp_path: Path, machine: str, left: bool
+) -> None:
+    named = bucket_lock._machine() if machine == "here" else machine
+    owner = {"token": "x", "machine": named, "host": "here", "process": 2**22 + 1}
+    folder.put(NAME, json.dumps(owner).encode())
+    folder.put("birds-1.0.0/SHA256SUMS", b"")
+    place = BucketPlace(folder.below("birds-1.0.0"), tmp_path)
+    assert place.taken() == "s3://shelves/data/birds-1.0.0 exists already"
+    assert folder.has(NAME) == left
+
+
 def test_a_silent_machine_loses_it_and_does_no_harm(
     folder: BucketFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
