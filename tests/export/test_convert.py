@@ -21,6 +21,8 @@ from export import convert as convert_module
 from export import layout
 from export.convert import ConversionFailed, ConversionRefused, convert, main
 from export.formats import Options, coco
+from export.places import bucket_release
+from export.places.bucket import BucketFolder
 from export.places.workplace import Workplace
 from export.services.plan import Wishes
 from export.services.publish import publish_release
@@ -271,6 +273,24 @@ def test_a_release_in_a_bucket_gives_the_same_bytes(
         assert main([address, "--to", "csv", "-o", str(tmp_path / "bare"), "--no-pictures"]) == 0
         convert(folder, kind, tmp_path / "bare-here", Options(pictures=False))
         assert bytes_of(tmp_path / "bare") == bytes_of(tmp_path / "bare-here")
+
+
+@pytest.mark.django_db
+def test_a_bucket_s_pictures_are_fetched_few_ahead(
+    folder: Path, tmp_path: Path, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path, data in bytes_of(folder).items():
+        s3.put_object(Bucket="shelves", Key=f"data/birds-1.0.0/{path}", Body=data)
+    monkeypatch.setattr(bucket_release, "AHEAD", 3)
+    asked: list[str] = []
+    get = BucketFolder.get
+    monkeypatch.setattr(BucketFolder, "get", lambda self, path: (asked.append(path), get(self, path))[1])
+    target = BucketFolder.parse("s3://shelves/data/birds-1.0.0")
+    release = bucket_release.BucketRelease(target, tmp_path / "birds-1.0.0")
+    for place, picture in enumerate(release.pictures(), start=1):
+        assert len(asked) <= place + 3
+        assert release.read(picture) == (folder / picture.path).read_bytes()
+    assert len(asked) == 18
 
 
 @pytest.mark.django_db
