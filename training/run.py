@@ -81,8 +81,7 @@ def retrain(arguments: argparse.Namespace, settings: Settings, named: bool, rank
         )
     )
     if not pictures.readable.all():
-        marks = _train_marks(release, pictures.readable)
-        labellings = prepare(release, settings.arms, marks, settings.confidence)
+        labellings = _of_readable(release, settings, pictures)
     warnings += _picture_warnings(pictures)
     if ranks.first:
         _guard_images(folder, labellings)
@@ -281,9 +280,14 @@ def _guard_images(folder: RunFolder, labellings: Labellings) -> None:
     write_atomically(file, now.encode())
 
 
-def _train_marks(release: Release, readable: np.ndarray) -> np.ndarray:
-    """bool[train pictures], of bool[manifest rows]."""
-    return readable[(release.manifest["split"] == "train").to_numpy(dtype=bool)]
+def _of_readable(release: Release, settings: Settings, pictures: Pictures) -> Labellings:
+    """The arms on the train pictures that can be decoded."""
+    marks = pictures.readable[(release.manifest["split"] == "train").to_numpy(dtype=bool)]
+    try:
+        return prepare(release, settings.arms, marks, settings.confidence)
+    except ArmError as error:
+        bad = number_of(int((~marks).sum()), "train picture")
+        raise ArmError(f"{error}; cannot be decoded: {bad}") from None
 
 
 def _test_set(release: Release, readable: np.ndarray, warnings: list[str]) -> tuple[np.ndarray, Any]:

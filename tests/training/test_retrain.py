@@ -256,6 +256,35 @@ def test_a_class_without_train_pictures(
     assert "disc" in refused(capsys, str(broken), "-o", str(tmp_path / "run"))
 
 
+def test_a_class_whose_train_pictures_cannot_be_decoded(
+    broken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoilt = list(broken.glob("train/disc/*.png"))
+    for file in spoilt:
+        file.write_bytes(b"no picture")
+    seal(broken)
+    error = refused(capsys, str(broken), "-o", str(tmp_path / "run"), *SMALL, *ARMS)
+    assert f"of disc is left that all arms can use; cannot be decoded: {len(spoilt)} train pictures" in error
+
+
+def test_one_class(broken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (broken / "categories.json").write_text('[{"id": "disc", "name": "Disc", "index": 0}]')
+    seal(broken)
+    assert "has 1 class; training needs at least 2" in refused(
+        capsys, str(broken), "-o", str(tmp_path / "run")
+    )
+
+
+def test_early_stopping_without_val_pictures(
+    broken: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = pd.read_parquet(broken / "manifest.parquet")
+    manifest[manifest["split"] != "val"].to_parquet(broken / "manifest.parquet", index=False)
+    seal(broken)
+    options = (*SMALL, *ARMS, "--patience", "3")
+    assert "patience needs" in refused(capsys, str(broken), "-o", str(tmp_path / "run"), *options)
+
+
 @pytest.mark.parametrize(
     ("options", "word"),
     [
@@ -268,6 +297,11 @@ def test_a_class_without_train_pictures(
         (("--epochs", "0"), "epochs"),
         (("--device", "abacus"), "abacus"),
         (("--model", "no_such_net"), "no_such_net"),
+        (("--model", "inception_v3", "--size", "128"), "give --size 299"),
+        (("--augment", "flip,spin=3"), "unknown augmentation 'spin=3'"),
+        (("--weights", "nowhere.pt"), "nowhere.pt: No such file"),
+        (("--model", "resnet18", "--train", "head"), "give --weights"),
+        (("--checkpoint-every", "-1"), "--checkpoint-every"),
         (("--config", "nowhere.toml"), "nowhere.toml"),
     ],
 )
