@@ -38,6 +38,8 @@ MOST_CELLS = 100_000_000
 LEVEL = 0.95
 POWER = 0.80
 CHUNK = 250
+SMALLEST = 5e-4
+"""A difference below it, which reads as 0.0 points, is none."""
 Floats = np.ndarray
 
 
@@ -179,6 +181,28 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p_values) - place) * p_values[index]))
         adjusted[index] = highest
     return adjusted
+
+
+def needed(table: Floats) -> tuple[float | None, float | None, float] | None:
+    """What it would take to see, in 80% of cases at 5%, a difference as large as the measured one.
+
+    Args:
+        table: float[seeds, images], a paired difference.
+
+    Returns:
+        How many images with as many seeds, how many seeds with as many images (None: no number of them is
+        enough), and what both would have to be multiplied by; None where nothing was measured.
+    """
+    seeds, images = table.shape
+    value, by_seed = float(table.mean()), table.mean(axis=1)
+    if abs(value) < SMALLEST or images < 2:
+        return None
+    of_images = _own_share(table) ** 2 * float(table.mean(axis=0).var(ddof=1)) / images
+    of_seeds = float(by_seed.var(ddof=1)) / seeds if seeds > 1 else 0.0
+    wanted = (value / (float(ndtri((1 + LEVEL) / 2)) + float(ndtri(POWER)))) ** 2
+    more_images = images * of_images / (wanted - of_seeds) if wanted > of_seeds else None
+    more_seeds = seeds * of_seeds / (wanted - of_images) if wanted > of_images else None
+    return more_images, more_seeds, (of_images + of_seeds) / wanted
 
 
 def smallest_difference(difference: Estimate) -> float:
