@@ -61,8 +61,8 @@ def _check_tally(plan: Plan, tally: Tally) -> None:
     name = plan.dataset.name
     if not plan.dataset.images.exists():
         raise ReleaseFailed(f"{name} has no images yet: run manage.py ingest first")
+    reasons = "; ".join(f"{n:,}: {LEFT_OUT[reason]}" for reason, n in tally.left_out.most_common(4))
     if not tally.labels:
-        reasons = "; ".join(f"{n:,}: {LEFT_OUT[reason]}" for reason, n in tally.left_out.most_common(4))
         raise ReleaseFailed(
             f"no picture of {name} can be released ({reasons}); manage.py aggregate settles votes, and "
             "add_reference takes experts' answers"
@@ -79,9 +79,8 @@ def _check_tally(plan: Plan, tally: Tally) -> None:
     above = current.filter(parent__isnull=False).values("parent")
     leaves = current.exclude(pk__in=above).values_list("key", flat=True)
     asked = [key for key in leaves if plan.scope.holds_category(key)]
-    check_classes(
-        plan, tally, asked, "label more pictures, give test pictures references, or remove the category"
-    )
+    hint = "label more pictures, give test pictures references, or remove the category"
+    check_classes(plan, tally, asked, f"{hint} (left out are {reasons})" if reasons else hint)
 
 
 def _split_since(plan: Plan) -> str:

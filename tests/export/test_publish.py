@@ -285,9 +285,11 @@ def test_a_category_with_one_group_cannot_stand_in_every_split(world: World, tmp
     wren = Category.objects.create(dataset=world.dataset, key="wren", name="Wren")
     world.categories["wren"] = wren
     world.vote(world.add_image(), ["wren", "wren", "wren"])
+    world.vote(world.add_image(split="test"), ["wren", "wren", "wren"])
     error = refused(world, "1.0.0", tmp_path / "out")
     assert error.returncode == 1
     assert "no pictures of wren in val, wren in test" in str(error)
+    assert "(left out are 1: drawn for test, but experts have not agreed on a reference)" in str(error)
     assert not list((tmp_path / "out").iterdir())
 
 
