@@ -112,7 +112,8 @@ class Settings:
     @property
     def head_only(self) -> bool:
         """Whether the backbone is frozen and only a head on it is taught."""
-        return self.train == "head" or (self.train == AUTO and self.model == "lite0")
+        by_itself = self.model == "lite0" and self.weights != NONE
+        return self.train == "head" or (self.train == AUTO and by_itself)
 
 
 def cast(key: str, value: Any) -> Any:

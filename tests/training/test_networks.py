@@ -111,6 +111,7 @@ def test_what_is_taught(model: str, size: int, first: str, tmp_path: Path) -> No
     net = recipe(model, size, train="last", weights=str(tmp_path / "w.pt")).fresh()
     taught = [name for name, p in net.named_parameters() if p.requires_grad]
     assert taught[0] == first
+    assert len(networks.head_parameters(net)) == 2  # no auxiliary head is left
     names = [name for name, _ in net.named_parameters()]
     assert taught == names[names.index(first) :]
     before = {name: value.clone() for name, value in net.state_dict().items()}

@@ -94,6 +94,16 @@ def test_what_cannot_be_used_is_one_line(given: dict[str, object], line: str) ->
     assert str(error.value).startswith(line)
 
 
+def test_what_is_taught_by_default() -> None:
+    """lite0 brings weights: its head alone. Others start from scratch, and so does it where it is told to."""
+    assert PRESETS["quick"].head_only
+    assert PRESETS["probe"].head_only
+    assert not PRESETS["baseline"].head_only
+    assert not Settings(weights="none").head_only
+    assert not Settings(train="all").head_only
+    assert Settings(model="resnet18", weights="w.pt", train="head").head_only
+
+
 def test_types() -> None:
     assert cast("lr", 1) == 1.0
     assert cast("augment", "flip, shift=4") == ("flip", "shift=4")

@@ -139,7 +139,8 @@ class _Training:
             self.total.zero_()
             if val:
                 self._measure(val)
-            self.good = (f"after epoch {self.epoch}", networks.copied_weights(self._tested()))
+            if snapshots:
+                self.good = (f"after epoch {self.epoch}", networks.copied_weights(self._tested()))
             if watch:
                 watch.epoch(self.epoch, loss, self.val[-1] if val else None)
             if snapshots and self.epoch < self.settings.epochs and snapshots.due(self.epoch):

@@ -68,6 +68,7 @@ def freeze(net: nn.Module, taught: str) -> None:
             setattr(net, aux, None)
     if hasattr(net, "aux_logits"):
         net.__dict__["aux_logits"] = False
+    name_heads(net, head_names(net)[:1])
 
 
 def _last_stage(net: nn.Module) -> str:
@@ -99,8 +100,8 @@ def weights_of(net: nn.Module) -> dict[str, Tensor]:
 
 
 def copied_weights(net: nn.Module) -> dict[str, Tensor]:
-    """The same, on the CPU, free of what the net does next."""
-    return {name: value.detach().to("cpu", copy=True) for name, value in weights_of(net).items()}
+    """The same, free of what the net does next; where the net is, so that nothing waits for the copy."""
+    return {name: value.detach().clone() for name, value in weights_of(net).items()}
 
 
 @torch.no_grad()
