@@ -163,7 +163,8 @@ def _make(plan: Plan, place: Workplace, recorded: Release | None, recipe: Recipe
         _check_answers(plan, place)
         if recorded and recorded.fingerprint != mark:
             raise ReleaseRefused(
-                f"{recorded} exists already, and the database or Assay has changed since; choose a new version"
+                f"{recorded} exists already, and the database or Assay has changed since; choose a new "
+                "version"
             )
         release = recorded or _record(plan, place, document, mark, recipe.keep)
     except Exception:
