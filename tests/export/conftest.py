@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import urllib.request
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +15,8 @@ from moto.server import ThreadedMotoServer
 
 from export.places import bucket
 from tests.export.world import World
+
+KEY = "test"
 
 
 @pytest.fixture
@@ -23,8 +28,8 @@ def world(db: None, settings: object, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.fixture(scope="session")
-def endpoint() -> Iterator[str]:
-    """An S3 server; what it holds belongs to the process, so one serves all tests."""
+def moto() -> Iterator[str]:
+    """An S3 server that heeds `If-None-Match`; what it holds is the process's, so one serves all tests."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -32,19 +37,52 @@ def endpoint() -> Iterator[str]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def rclone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An S3 server that checks signatures, ignores `If-None-Match` and keeps what it holds in files."""
+    program = Path(sys.executable).with_name("rclone")
+    folder = tmp_path_factory.mktemp("rclone")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    options = ("--addr", address, "--auth-key", f"{KEY},{KEY}", "--config", str(folder / "none"))
+    served = folder / "served"
+    served.mkdir()
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen([program, "serve", "s3", *options, served], stdout=log, stderr=log)
+    for _ in range(200):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", int(address.rpartition(":")[2]))) == 0:
+                break
+        assert server.poll() is None, (folder / "log").read_text()
+        time.sleep(0.05)
+    yield f"http://{address}"
+    server.terminate()
+    server.wait()
+
+
+@pytest.fixture(params=["moto", "rclone"])
+def endpoint(request: pytest.FixtureRequest) -> str:
+    """The address of an S3 server, of each kind in turn."""
+    address: str = request.getfixturevalue(request.param)
+    return address
+
+
 @pytest.fixture
 def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     """A client of that server, with an empty bucket `shelves`."""
     for name, value in {
         "AWS_ENDPOINT_URL_S3": endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": KEY,
     }.items():
         monkeypatch.setenv(name, value)
-    request = urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")
-    urllib.request.urlopen(request, timeout=30).close()
     bucket.forget_client()
     made = boto3.client("s3", region_name="us-east-1", endpoint_url=endpoint)
+    for held in made.list_buckets()["Buckets"]:
+        for item in made.list_objects_v2(Bucket=held["Name"]).get("Contents", []):
+            made.delete_object(Bucket=held["Name"], Key=item["Key"])
+        made.delete_bucket(Bucket=held["Name"])
     made.create_bucket(Bucket="shelves")
     yield made
     bucket.forget_client()
