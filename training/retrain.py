@@ -60,6 +60,18 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--cache", type=Path, metavar="DIR", help="decoded pictures, shared by runs; default RUN/cache"
     )
+    p.add_argument(
+        "--gradcam",
+        type=int,
+        default=12,
+        metavar="N",
+        help="test pictures in the report with heat maps (Grad-CAM), 0: none; default 12",
+    )
+    p.add_argument(
+        "--suspects",
+        action="store_true",
+        help="judge the train pictures by nets not taught them, for the report and request_votes --from-run",
+    )
     p.add_argument("--restart", action="store_true", help="replace the run that the folder holds")
     p.add_argument("--no-verify", action="store_true", help="do not re-hash the release's files first")
     p.add_argument("--json", action="store_true", help="print the metrics on stdout instead of a table")

@@ -23,9 +23,10 @@ from training.ranks import ALONE, Ranks, connect
 from training.release import Release, ReleaseError, open_release
 from training.settings import AUTO, CHANGEABLE, Settings, SettingsError
 from training.store import RunFolder, StoreError, digest_of, write_atomically
-from training.trained import BACKBONE
+from training.trained import BACKBONE, Trained
 
 if TYPE_CHECKING:
+    from training.arms.cleaning import Doubts
     from training.augment import Augmentation
     from training.experiment import Bench, Machine
     from training.networks import Recipe
@@ -92,7 +93,7 @@ def retrain(arguments: argparse.Namespace, settings: Settings, named: bool, rank
         )
     )
     bench = _with_val(bench, release, pictures, settings, machine, warnings)
-    labellings, doubts = _cleaned(bench, labellings, settings, folder, ranks, named)
+    labellings, doubts = _cleaned(bench, labellings, settings, folder, ranks, named, arguments.suspects)
     labellings.check(settings.seeds)
     found = pairs.run_pairs(bench, labellings, settings, folder, machine)
     if not ranks.first:
@@ -107,7 +108,17 @@ def retrain(arguments: argparse.Namespace, settings: Settings, named: bool, rank
         "seconds": round(time.monotonic() - started, 1),
     }
     main = {arm: results for arm, results in found.items() if not arm.startswith(AUDIT)}
-    page = report.render(metrics, release, main, test, pictures.pixels[rows])
+    precision = metrics["environment"]["precision"]
+    run = Trained(folder.path, release.classes, settings, precision, dict.fromkeys(main, (0,)))
+    page = report.render(
+        metrics,
+        release,
+        main,
+        test,
+        pictures.pixels[rows],
+        report.heat(run, release, main, test, pictures.pixels[rows], machine.device, arguments.gradcam),
+        report.suspects(doubts, labellings, pictures.pixels, bench.train, arguments.output),
+    )
     table = summary.predictions(found, test, release.classes, doubts, labellings.images)
     _write(folder, metrics, table, page)
     return metrics
@@ -166,15 +177,25 @@ def _with_val(
 
 
 def _cleaned(
-    bench: Bench, labellings: Labellings, settings: Settings, folder: RunFolder, ranks: Ranks, named: bool
-) -> tuple[Labellings, Any]:
-    """The labellings with what confident learning flags, and its doubts, where an arm needs them."""
+    bench: Bench,
+    labellings: Labellings,
+    settings: Settings,
+    folder: RunFolder,
+    ranks: Ranks,
+    named: bool,
+    asked: bool,
+) -> tuple[Labellings, Doubts | None]:
+    """The labellings with what confident learning flags, and its doubts, where an arm needs or the user
+    `asked` for them."""
     from training.arms import cleaning
 
-    if not any(arm.startswith("cleaned") for arm in labellings.arms):
+    needed = any(arm.startswith("cleaned") for arm in labellings.arms)
+    if not (needed or asked):
         return labellings, None
     # The first process judges; the others read what it wrote.
     doubts = ranks.in_turn(lambda: cleaning.find_doubts(bench, labellings, settings, folder, progress))
+    if not needed:
+        return labellings, doubts
     return labellings.with_flagged(doubts.flagged, lenient=not named), doubts
 
 

@@ -24,12 +24,17 @@ MOST_CELLS = 50_000_000
 @dataclass(frozen=True)
 class Doubts:
     """`probabilities`: float64[n, classes], out of fold; `fold`: int64[n]; `labels`: int64[n], the consensus
-    that was taught; `flagged`: bool[n]."""
+    that was taught; `issues`: what `quality.issues` makes of them, a row a picture."""
 
     probabilities: np.ndarray
     fold: np.ndarray
     labels: np.ndarray
-    flagged: np.ndarray
+    issues: pd.DataFrame
+
+    @property
+    def flagged(self) -> np.ndarray:
+        """bool[n]: the label looks wrong."""
+        return self.issues["flagged"].to_numpy(dtype=bool)
 
 
 def find_doubts(
@@ -53,7 +58,7 @@ def find_doubts(
         make = _by_heads if bench.kept_features else _by_nets
         chance = make(bench, labels, groups, fold, settings, progress)
         save_arrays(folder.out_of_fold, images=np.array(digest_of(labellings.images)), probabilities=chance)
-    return Doubts(chance, fold, labels, _flagged(labellings, labels, chance))
+    return Doubts(chance, fold, labels, _issues(labellings, labels, chance))
 
 
 def _groups(labellings: Labellings) -> list[str]:
@@ -103,8 +108,8 @@ def _by_nets(
     return chance
 
 
-def _flagged(labellings: Labellings, labels: np.ndarray, chance: np.ndarray) -> np.ndarray:
-    """bool[n], by `quality.issues`."""
+def _issues(labellings: Labellings, labels: np.ndarray, chance: np.ndarray) -> pd.DataFrame:
+    """The columns of `quality.issues`, a row a picture, in the order of the pictures."""
     if chance.size > MOST_CELLS:
         raise ArmError(
             f"cleaned: {chance.shape[0]} pictures x {chance.shape[1]} classes are too many to hold"
@@ -123,4 +128,4 @@ def _flagged(labellings: Labellings, labels: np.ndarray, chance: np.ndarray) -> 
         issues = find_issues(consensus, table).issues
     except ValueError as error:
         raise ArmError(f"cleaned: {error}") from None
-    return issues.set_index("task")["flagged"].reindex(images).to_numpy(dtype=bool)
+    return issues.set_index("task").reindex(images)

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from training.release import Release
-from training.report import findings, plots
+from training.report import findings, gradcam, plots
+from training.report import suspects as doubtful
 from training.report.page_parts import figure, interval, percent, table
 from training.statistics import measures
 from training.statistics.bootstrap import Bootstrap
 from training.statistics.summary import TestSet
 from training.store import PairResult
+from training.trained import Trained, preferred
+
+if TYPE_CHECKING:
+    import torch
+
+    from training.arms import Labellings
+    from training.arms.cleaning import Doubts
 
 CSS = """
 :root{color-scheme:light;--ink:#1c1e21;--soft:#5f6570;--line:#d9dce1;--accent:#1f5fbf}
@@ -27,12 +36,16 @@ th,td{padding:6px 8px 6px 0;border-bottom:1px solid var(--line);text-align:right
 th:first-child,td:first-child{text-align:left}th{font-weight:600}tr.main td{font-weight:600}
 img.plot{max-width:100%;height:auto;display:block}figure{margin:8px 0}
 .warn{border-left:3px solid #b26a00;padding:2px 12px;margin:8px 0}
+.cards,.cams{display:flex;flex-wrap:wrap;gap:16px}.cards figure{width:124px;margin:0}
+.cam{display:flex;gap:4px}.cam figure{width:96px;margin:0}
+.cam img,.cards img{width:96px;height:96px;background:#777}
+.cams figcaption,.cards figcaption{font-size:12px;line-height:1.35;overflow-wrap:anywhere}
 .row{display:flex;flex-wrap:wrap;gap:8px;align-items:center}.row img{width:72px;height:72px;background:#777}
 code,pre{font:13px/1.45 ui-monospace,monospace}pre{white-space:pre-wrap;overflow-wrap:anywhere;
   background:#f5f6f7;padding:12px}
 @media print{body{padding:0;max-width:none;font-size:11pt}h2{break-after:avoid}
   table{font-size:7.5pt}th,td{padding:4px 5px 4px 0}
-  figure,tr,.row{break-inside:avoid}}
+  figure,tr,.row,.cam{break-inside:avoid}pre,.warn{break-inside:avoid}}
 """
 WORST = 6
 EXAMPLES = 8
@@ -44,9 +57,16 @@ def render(
     found: dict[str, list[PairResult]],
     test: TestSet,
     pixels: np.ndarray,
+    heated: str = "",
+    doubted: str = "",
 ) -> str:
-    """The page as text. `pixels`: uint8[test images, size, size, 3]."""
-    shown = next((arm for arm in ("consensus", "majority") if arm in found), next(iter(found)))
+    """The page as text.
+
+    Args:
+        pixels: uint8[test images, size, size, 3].
+        heated, doubted: what `heat` and `suspects` gave.
+    """
+    shown = preferred(found)
     names = [release.class_names[category] for category in release.classes]
     probabilities = np.mean([result.probabilities for result in found[shown]], axis=0)
     predicted = np.concatenate([result.probabilities.argmax(axis=1) for result in found[shown]])
@@ -59,6 +79,8 @@ def render(
         findings.noisy_test(metrics),
         _per_category(matrix, names, shown, found[shown], test),
         _confusions(matrix, names, shown, probabilities.argmax(axis=1), test, pixels),
+        heated,
+        doubted,
         _calibration(metrics, found, test),
         _training(metrics, found),
         _provenance(metrics),
@@ -69,6 +91,28 @@ def render(
         f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{CSS}</style></head>'
         f"<body><h1>{escape(title)}</h1>{''.join(parts)}</body></html>\n"
     )
+
+
+def heat(
+    run: Trained,
+    release: Release,
+    found: dict[str, list[PairResult]],
+    test: TestSet,
+    pixels: np.ndarray,
+    device: torch.device,
+    most: int,
+) -> str:
+    """The section with heat maps of `most` test pictures, whose `pixels` these are."""
+    arm = preferred(found)
+    names = [release.class_names[category] for category in release.classes]
+    return gradcam.gallery(run, arm, names, test.truth, pixels, found[arm][0].probabilities, device, most)
+
+
+def suspects(
+    doubts: Doubts | None, labellings: Labellings, pixels: np.ndarray, train: torch.Tensor, run: Path
+) -> str:
+    """The section with doubtful labels. `pixels`: of the whole release; `train`: the train pictures' rows."""
+    return doubtful.gallery(doubts, labellings, pixels, train.cpu().numpy(), run.as_posix())
 
 
 def _per_category(
