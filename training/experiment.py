@@ -140,7 +140,8 @@ def set_up(
     batches = picture_batches(
         pictures.pixels, device, augmentation, settings.size, normal=recipe.normalisation
     )
-    bench = Bench(Inputs(batches, classes, precision, mix), recipe.fresh, train, test, device)
+    alone = device.type != "cpu" or draws_at_random(recipe.fresh(), settings.size)
+    bench = Bench(Inputs(batches, classes, precision, mix, alone), recipe.fresh, train, test, device)
     if not settings.head_only:
         return bench
     kind = f"{settings.model}-{recipe.digest}-{device.type}-{precision}"
@@ -162,11 +163,13 @@ def set_up(
         return networks.head(seen, classes, settings.hidden, settings.dropout or 0.0)
 
     if augmentation.on_pixels:
-        return replace(bench, fresh=lambda: networks.OnFrozen(recipe.trunk(), top()))
+        alone = alone or bool(settings.dropout)
+        inputs = replace(bench.inputs, alone=alone)
+        return replace(bench, inputs=inputs, fresh=lambda: networks.OnFrozen(recipe.trunk(), top()))
     # A linear head is too small to gain from bf16.
     taught_in = precision if settings.hidden and device.type == "cpu" else "fp32"
-    alone = bool(settings.dropout)
-    inputs = Inputs(feature_batches(features, mirrored), classes, taught_in, mix, alone)
+    dropped = bool(settings.dropout)
+    inputs = Inputs(feature_batches(features, mirrored), classes, taught_in, mix, alone=dropped)
     return replace(bench, inputs=inputs, fresh=top, kept_features=True)
 
 
@@ -189,6 +192,15 @@ def validation(
     if not len(rows):
         return None, None
     return Validation(torch.from_numpy(rows).to(device), torch.from_numpy(truth[rows])), warning
+
+
+def draws_at_random(net: nn.Module, size: int) -> bool:
+    """Whether the net (on the CPU) draws from torch's one generator when it is taught, as dropout does."""
+    networks.set_training(net)
+    with _SEEDING, torch.no_grad():
+        before = torch.get_rng_state()
+        net(torch.zeros(2, 3, size, size))
+        return not torch.equal(before, torch.get_rng_state())
 
 
 def build(bench: Bench, seed: int) -> nn.Module:
