@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from training.loop import Fitted, Inputs, ShortOfMemory, Validation, fit, predict
+from training.augment import parse
+from training.loop import (
+    CompileFailed,
+    Fitted,
+    Inputs,
+    NotDeterministic,
+    ShortOfMemory,
+    Validation,
+    fit,
+    predict,
+)
 from training.loop.chance import key_of
+from training.loop.failures import explained
 from training.loop.optimise import Average, optimizer_for, rate_at, set_rate, shape_gradients
 from training.loop.order import class_weights, epoch_order
 from training.settings import Settings
@@ -241,3 +255,64 @@ def test_keys_tell_places_apart(numbers: list[int], at: int) -> None:
     assert 0 <= key_of(*numbers) < 2**63
     assert key_of(*numbers) != key_of(*other)
     assert key_of(*numbers) & 0xFFFFFFFF != key_of(*numbers, 0) & 0xFFFFFFFF
+
+
+class Waits(TorchDispatchMode):
+    """Counts what the processor would wait for a GPU for: numbers that are read, or that decide a shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func._overloadpacket.__name__ in ("_local_scalar_dense", "nonzero", "masked_select", "equal"):
+            self.found.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_nothing_waits_for_the_device_within_an_epoch(optimizer: str) -> None:
+    """Twice as many steps, and as many waits: those of the epochs' ends."""
+
+    def mix(x: Tensor, y: Tensor, chance: torch.Generator) -> tuple[Tensor, Tensor]:
+        return parse(("mixup=0.2",)).mix(x, y, 2, chance)
+
+    waits = []
+    for batch in (20, 5):
+        asked = Settings(
+            epochs=2, batch=batch, optimizer=optimizer, clip=1.0, ema=0.9, l1=0.1, label_smoothing=0.1
+        )
+        with Waits() as mode:
+            soft = nn.functional.one_hot(CLASSES).float()  # on the CPU one_hot looks at its input
+            inputs = Inputs(rows_of, 2, "bf16", mix)
+            fit(linear(), inputs, torch.arange(40), soft, dataclasses.replace(asked, balance="weights"), 0)
+        waits.append(len(mode.found))
+    assert waits[0] == waits[1] > 0
+
+
+def test_a_compiled_net_is_taught_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traced as ever, run without the compiler, which takes half a minute."""
+    compiled = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda net: compiled(net, backend="eager"))
+    asked = Settings(epochs=2, batch=8)
+    plain, _ = taught(asked)
+    traced, _ = taught(dataclasses.replace(asked, compile=True))
+    assert torch.equal(plain.weight, traced.weight)
+    assert traced.state_dict().keys() == plain.state_dict().keys()
+
+
+def test_what_a_setting_cannot_do_here_is_one_line() -> None:
+    class Failing(nn.Linear):
+        error: RuntimeError
+
+        def forward(self, x: Tensor) -> Tensor:
+            raise self.error
+
+    net = Failing(4, 2)
+    net.error = RuntimeError("pool_backward does not have a deterministic implementation, but you set")
+    with pytest.raises(NotDeterministic, match="lite0 cannot be deterministic here"):
+        taught(Settings(deterministic=True), net)
+    net.error = type("BackendFailed", (RuntimeError,), {"__module__": "torch._dynamo.exc"})("\nno g++\nmore")
+    failed = explained(net.error, Settings(compile=True))
+    assert isinstance(failed, CompileFailed)
+    assert str(failed) == "torch.compile does not work here (no g++); run without --compile"
