@@ -71,7 +71,7 @@ class FromStore:
         try:
             return release_picture(self.store.get(wanted.image), self.pixels)
         except LookupError as error:
-            raise UnreadablePicture(f"an original is gone: {error}; run check_integrity") from None
+            raise UnreadablePicture(f"{error}: bring the original back, or take the picture down") from None
         except RejectedPicture as error:
             raise UnreadablePicture(f"the original {wanted.image} cannot be released: {error}") from None
 

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from annotation_site.figures import number_of
 from export.layout import SPLITS
 from export.selection import LEFT_OUT
 
@@ -87,32 +88,28 @@ def imbalance(pictures: dict[str, int]) -> dict[str, Any]:
 
 def warnings_of(tally: Tally) -> list[str]:
     """What the curator should know; one line each."""
-    found = []
-    if tally.unknown_licences:
-        found.append(f"{tally.unknown_licences} pictures have no licence on record: 'unknown' was written")
-    if tally.left_out["no_reference"]:
-        found.append(
-            f"{tally.left_out['no_reference']} test pictures without a settled reference were left out "
-            "(manage.py add_reference)"
-        )
-    if tally.left_out["not_grouped"]:
-        found.append(f"{tally.left_out['not_grouped']} images are in no duplicate group (manage.py dedup)")
-    if tally.left_out["no_source"]:
-        found.append(f"{tally.left_out['no_source']} images were left out: no source is on record")
-    if tally.kept_unsettled:
-        found.append(f"{tally.kept_unsettled} test pictures keep their earlier category: experts differ now")
-    if tally.straddling:
-        found.append(
-            f"{tally.straddling} pictures were left out: the split file puts a copy of them into a more "
-            "protected split"
-        )
-    if tally.tested_outside:
-        found.append(
-            f"{tally.tested_outside} test pictures of earlier releases are outside of what was asked for; "
-            "they stay test pictures of the dataset"
-        )
-    found += _uneven(tally)
-    return found
+    told = (
+        (tally.unknown_licences, "picture", "licence 'unknown' was written, as none is on record, for {}"),
+        (
+            tally.left_out["no_reference"],
+            "test picture",
+            "left out without a settled reference: {} (manage.py add_reference)",
+        ),
+        (tally.left_out["not_grouped"], "image", "left out, in no duplicate group: {} (manage.py dedup)"),
+        (tally.left_out["no_source"], "image", "left out, with no source on record: {}"),
+        (tally.kept_unsettled, "test picture", "experts differ now; the earlier category was kept for {}"),
+        (
+            tally.straddling,
+            "picture",
+            "left out, as the split file puts a copy into a more protected split: {}",
+        ),
+        (
+            tally.tested_outside,
+            "test picture",
+            "outside of what was asked for, and still a test picture of the dataset: {} of earlier releases",
+        ),
+    )
+    return [words.format(number_of(n, one)) for n, one, words in told if n] + _uneven(tally)
 
 
 def _uneven(tally: Tally) -> list[str]:
@@ -122,6 +119,6 @@ def _uneven(tally: Tally) -> list[str]:
         return []
     most, least = spread["largest"], spread["smallest"]
     return [
-        f"classes are uneven: {most['images']} training pictures of {most['category']}, {least['images']} of "
-        f"{least['category']} (--per-class N limits the large ones)"
+        f"classes are uneven: {number_of(most['images'], 'training picture')} of {most['category']}, "
+        f"{least['images']:,} of {least['category']} (--per-class N limits the large ones)"
     ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from annotation_site.figures import number_of
 from export import layout
 from export.sealed import is_sealed, leaks
 
@@ -59,7 +60,7 @@ def _some(frame: pd.DataFrame | pd.Series, rule: str, column: str, detail: str) 
     for value in values[:EXAMPLES]:
         yield rule, str(value), detail
     if len(values) > EXAMPLES:
-        yield rule, layout.MANIFEST, f"{detail}: {len(values)} rows in all"
+        yield rule, layout.MANIFEST, f"{detail}: {number_of(len(values), 'row')} in all"
 
 
 def _manifest_faults(manifest: pd.DataFrame, pictures: dict[str, str]) -> Iterator[Fault]:
@@ -198,7 +199,7 @@ def tells_answers(release: Any, test: int) -> bool:
 def _votes_faults(manifest: pd.DataFrame, votes: pd.DataFrame) -> Iterator[Fault]:
     strangers = votes[~votes["image"].isin(manifest["image"])]
     if len(strangers):
-        yield "votes", layout.VOTES, f"{len(strangers)} votes are for images that are not released"
+        yield "votes", layout.VOTES, f"images that are not released have {number_of(len(strangers), 'vote')}"
     if votes[["image", "worker", "label"]].isna().any(axis=None):
         yield "votes", layout.VOTES, "some votes lack image, worker or label"
     cast = manifest["image"].map(votes.groupby("image").size()).fillna(0)

@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from annotation_site.figures import number_of
 from export import layout
 from export.diff.category_changes import category_changes, sentences
 from export.diff.removals import WHY, Removals
@@ -31,6 +32,7 @@ SHOWN = 20
 BLOCK = 1_000
 """Relabelled and removed pictures that are looked up together."""
 _COLUMNS = ["image", "split", "category", "confidence", "votes", "path", "duplicate_group", "licence"]
+_COLUMNS += ["file_sha256"]
 
 Row = dict[str, Any]
 Reasons = Callable[[list[str]], dict[str, Row]]
@@ -56,7 +58,8 @@ def diff_releases(old: Path, new: Path, reasons: Reasons = lambda images: {}) ->
 
 
 class ReleaseDiff:
-    """What changed. `counts`: changes by kind, and `same`. `heads`: the first `HEAD` of each kind.
+    """What changed. `counts`: changes by kind, `same`, and `rewritten`: pictures in both whose files differ,
+    as the pixels of one release were made smaller. `heads`: the first `HEAD` of each kind.
 
     `added`: `{image, split, category}`; `removed`: the same and `why` (a key of `removals.WHY`, or None where
     nobody knows). `relabelled`: `{image, split, old, new, old_confidence, new_confidence, old_votes,
@@ -101,6 +104,7 @@ class ReleaseDiff:
             "old": _about(self.old, self.votes["old"]),
             "new": _about(self.new, self.votes["new"]),
             "same": self.counts["same"],
+            "rewritten": self.counts["rewritten"],
             "counts": {kind: self.counts[kind] for kind in KINDS},
             "why_removed": dict(sorted(self.whys.items())),
             "categories": self.categories(),
@@ -215,6 +219,7 @@ def _compare_rows(found: ReleaseDiff, before: Row, after: Row, relabelled: list[
         found.add("moved", change, after["path"])
         changed = True
     found.counts["same"] += not changed
+    found.counts["rewritten"] += before["file_sha256"] != after["file_sha256"]
 
 
 def _add_removed(found: ReleaseDiff, rows: list[Row], lookup: Removals, reasons: Reasons) -> None:
@@ -264,11 +269,15 @@ def as_text(diff: ReleaseDiff) -> str:
     told = diff.summary()
     old, new, counts = told["old"], told["new"], told["counts"]
     lines = [
-        f"{old['folder']} ({old['images']} images) -> {new['folder']} ({new['images']} images)",
-        f"added {counts['added']}, removed {counts['removed']}, relabelled {counts['relabelled']}, "
-        f"moved between splits {counts['moved']}, the same {told['same']}",
-        f"votes {old['votes']} -> {new['votes']}; label accuracy {accuracy(old)} -> {accuracy(new)}",
+        f"{old['folder']} ({number_of(old['images'], 'image')}) -> "
+        f"{new['folder']} ({number_of(new['images'], 'image')})",
+        f"added {counts['added']:,}, removed {counts['removed']:,}, relabelled {counts['relabelled']:,}, "
+        f"moved between splits {counts['moved']:,}, the same {told['same']:,}",
+        f"votes {old['votes']:,} -> {new['votes']:,}; label accuracy {accuracy(old)} -> {accuracy(new)}",
     ]
+    if told["rewritten"]:
+        lines.append(f"other pixels or another encoding: {number_of(told['rewritten'], 'picture')}")
+    lines += [f"{name}: {was} -> {now}" for name, was, now in other_parameters(old, new)]
     lines += sentences(told["categories"])
     lines += [
         f"  removed {n}: {WHY.get(why, 'no reason on record')}" for why, n in told["why_removed"].items()
@@ -277,6 +286,13 @@ def as_text(diff: ReleaseDiff) -> str:
     if counts["relabelled"] > SHOWN:
         lines.append(f"  … and {counts['relabelled'] - SHOWN} more (--json has all)")
     return "\n".join(lines)
+
+
+def other_parameters(old: Row, new: Row) -> list[tuple[str, str, str]]:
+    """(name, old, new) of the parameters in which two releases differ, in few words."""
+    before, after = old["parameters"], new["parameters"]
+    told = ((key, str(before.get(key, "–")), str(after.get(key, "–"))) for key in sorted({**before, **after}))
+    return [(key.replace("_", " "), was[:60], now[:60]) for key, was, now in told if was != now]
 
 
 def relabelling(row: Row) -> str:

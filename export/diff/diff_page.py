@@ -10,8 +10,9 @@ from typing import Any
 
 from PIL import Image
 
+from annotation_site.figures import number_of
 from export import layout
-from export.diff import ReleaseDiff, accuracy
+from export.diff import ReleaseDiff, accuracy, other_parameters
 from export.diff.category_changes import sentences
 from export.diff.removals import WHY
 
@@ -69,8 +70,12 @@ def diff_page(diff: ReleaseDiff) -> str:
 
 def _answer(told: dict[str, Any]) -> str:
     counts = told["counts"]
+    rewritten = ""
+    if told["rewritten"]:
+        number = number_of(told["rewritten"], "picture has", "pictures have")
+        rewritten = f"<p>{number} other pixels or another encoding.</p>"
     if not any(counts.values()):
-        return '<p class="answer">No picture changed.</p>'
+        return f'<p class="answer">No picture came, went or changed its label.</p>{rewritten}'
     words = {
         "added": "added",
         "removed": "removed",
@@ -78,7 +83,8 @@ def _answer(told: dict[str, Any]) -> str:
         "moved": "moved between splits",
     }
     parts = [f"{counts[kind]:,} {word}" for kind, word in words.items() if counts[kind]]
-    return f'<p class="answer">{", ".join(parts)}; {told["same"]:,} pictures are the same.</p>'
+    same = number_of(told["same"], "picture is", "pictures are")
+    return f'<p class="answer">{", ".join(parts)}; {same} the same.</p>{rewritten}'
 
 
 def _table(old: dict[str, Any], new: dict[str, Any]) -> str:
@@ -87,11 +93,7 @@ def _table(old: dict[str, Any], new: dict[str, Any]) -> str:
     rows += [("votes", f"{old['votes']:,}", f"{new['votes']:,}")]
     rows += [("label accuracy", accuracy(old), accuracy(new))]
     rows += [("fingerprint", old["fingerprint"][:12], new["fingerprint"][:12])]
-    keys = sorted(old["parameters"].keys() | new["parameters"].keys())
-    for key in keys:
-        was, now = str(old["parameters"].get(key, "–")), str(new["parameters"].get(key, "–"))
-        if was != now:
-            rows.append((key.replace("_", " "), was[:60], now[:60]))
+    rows += other_parameters(old, new)
     sides = "".join(f'<th scope="col">{escape(side["folder"])}</th>' for side in (old, new))
     head = f"<tr><td></td>{sides}</tr>"
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)

@@ -170,7 +170,13 @@ def _keep(plan: Plan, parent: Release, folder: Path, gone: set[str], place: Work
                     tally.votes += len(kept)
                     tally.workers.update(row["worker"] for row in kept)
         (place.spare / name).replace(place.release / name)
-    check_classes(plan, tally, (), "label more pictures and publish an ordinary release first")
+    check_classes(
+        plan,
+        tally,
+        (),
+        "label others, give test pictures references, publish a new major version and take this one out of "
+        f"that; until then share_release {parent} --off keeps it from everyone",
+    )
     return tally
 
 

@@ -305,6 +305,24 @@ def test_the_database_knows_why_pictures_left(world: World, tmp_path: Path) -> N
 
 
 @pytest.mark.django_db
+def test_pictures_made_smaller_are_not_said_to_be_untouched(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = publish_release(world.dataset, "1.0.0", tmp_path).folder
+    new = publish_release(world.dataset, "1.1.0", tmp_path, Wishes(longest_side=16)).folder
+    with diff_releases(old, new) as diff:
+        told = diff.summary()
+        assert told["rewritten"] == told["same"] == len(diff.new)
+        assert f"{told['same']} pictures have other pixels or another encoding." in diff_page(diff)
+    call_command("diff_releases", str(old), str(new))
+    said = capsys.readouterr().out
+    assert f"other pixels or another encoding: {told['same']} pictures" in said
+    assert "longest side: – -> 16" in said
+    with diff_releases(old, old) as nothing:
+        assert nothing.summary()["rewritten"] == 0
+
+
+@pytest.mark.django_db
 def test_the_page_shows_the_pictures_and_stands_alone(world: World, tmp_path: Path) -> None:
     world.dataset.categories.filter(key="owl").update(name="<Owl> & co")
     image = labelled(world, "train")
@@ -323,7 +341,7 @@ def test_the_page_shows_the_pictures_and_stands_alone(world: World, tmp_path: Pa
     assert "min confidence" in text
     assert "before: 100%; 3 &lt;Owl&gt; &amp; co" in text
     with diff_releases(old, old) as nothing:
-        assert "No picture changed." in diff_page(nothing)
+        assert "No picture came, went or changed its label." in diff_page(nothing)
     with pytest.raises(BadInput):
         call_command("diff_releases", str(old), str(new), "--html", str(tmp_path / "nowhere" / "x.html"))
     with pytest.raises(BadInput):

@@ -132,7 +132,7 @@ def test_of_copies_in_several_splits_the_most_protected_stays(world: World, tmp_
     assert got[copy.sha256] == "train"
     assert lone.sha256 not in got, "the set names its copy"
     assert made.release.counts["left_out"] == {"given_elsewhere": 1, "duplicate": 1}
-    assert any("1 pictures were left out: the split file" in w for w in made.warnings)
+    assert any("more protected split: 1 picture" in w for w in made.warnings)
     assert splits_of(publish_release(world.dataset, "2.0.0", tmp_path).folder) == got
 
 

@@ -74,7 +74,7 @@ def test_another_subset_is_a_new_major_version_and_test_pictures_stay_test_pictu
     assert set(table(part.folder).query("split == 'test'")["image"]) == set(
         tested[tested.category.isin(["cat", "dog"])]["image"]
     )
-    assert any("stay test pictures" in w for w in part.warnings)
+    assert any("still a test picture" in w for w in part.warnings)
     again = table(publish_release(zoo.dataset, "3.0.0", tmp_path).folder)
     assert again[["image", "split"]].equals(whole[["image", "split"]])
 
