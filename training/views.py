@@ -15,8 +15,7 @@ from annotation_site.models import Role
 from ingest.models import Dataset
 from quality.charts import Part, interval, progress
 from training.models import TrainingRun
-from training.presets import PRESETS
-from training.services.runs import pairs_done, pairs_planned
+from training.services.standing import pairs_done, trainings_planned
 
 LISTED = 100
 
@@ -36,7 +35,7 @@ def run_detail(request: HttpRequest, dataset: Dataset, pk: int) -> HttpResponse:
     """Where a run stands and what it found."""
     run = _run(dataset, pk)
     arms = _arms(run)
-    done, planned = pairs_done(run), _planned(run)
+    done, planned = pairs_done(run), trainings_planned(run)
     parts = [Part(_("trained"), done, "ok"), Part(_("to go"), max(0, planned - done), "line")]
     consensus = next((arm for arm in arms if arm["name"] == "consensus"), None)
     context = {
@@ -89,14 +88,3 @@ def _answers(run: TrainingRun) -> list[str]:
     """What label error costs and what the next votes would buy, in the trainer's words."""
     sections = ((run.metrics or {}).get(key) for key in ("label_error_cost", "next_votes"))
     return [section["words"] for section in sections if section]
-
-
-def _planned(run: TrainingRun) -> int:
-    """Trainings that the run consists of; before the trainer noted it, those asked for or the preset's."""
-    if noted := pairs_planned(run):
-        return noted
-    preset = PRESETS.get(run.preset or "quick", PRESETS["quick"])
-    arms = [arm for arm in run.arms.split(",") if arm.strip()] or preset.arms
-    if run.metrics:
-        return sum(arm["runs"] for arm in run.metrics["arms"].values())
-    return len(arms) * (run.seeds or preset.seeds)

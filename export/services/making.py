@@ -18,7 +18,7 @@ import errno
 import json
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from export.places.bucket_place import BucketPlace
 from export.places.workplace import Busy, Workplace
 from export.services.describe import describe
 from export.services.plan import Plan, ReleaseRefused
+from export.signals import release_published
 from export.tables import read_rows
 from export.tally import Tally, warnings_of
 from ingest.models import Dataset
@@ -58,6 +59,7 @@ class Published:
     """A finished release; `again` where the same release was only written once more.
 
     `location`: its folder, or its address in a bucket; `answers`: likewise of the file beside a sealed one.
+    `started`: what later stages began because of it, a line each.
     """
 
     location: str
@@ -65,6 +67,7 @@ class Published:
     warnings: list[str]
     again: bool = False
     answers: str | None = None
+    started: list[str] = field(default_factory=list)
 
     @property
     def folder(self) -> Path:
@@ -84,6 +87,7 @@ class Published:
             "label_accuracy": release.label_accuracy,
             "again": self.again,
             "warnings": self.warnings,
+            "started": self.started,
         }
 
 
@@ -129,11 +133,13 @@ def make_release(plan: Plan, output: Path | str, recorded: Release | None, recip
                     f"--output {output} cannot be used: {error.filename}: {error.strerror}"
                 ) from None
             _map_no_database()
-            return _make(plan, place, recorded, recipe)
+            made = _make(plan, place, recorded, recipe)
     except BadAddress as error:
         raise ReleaseRefused(f"--output {error}") from None
     except (Busy, BucketError) as error:
         raise ReleaseFailed(str(error)) from None
+    answers = release_published.send_robust(Release, release=made.release)
+    return replace(made, started=[words for _, words in answers if words and isinstance(words, str)])
 
 
 def _room(output: Path | str, name: str) -> Workplace:

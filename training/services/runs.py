@@ -1,8 +1,9 @@
 """Training runs: recorded here, computed by `python -m training.retrain` in a process of its own.
 
-This process never loads torch. A run that was killed is performed again under the same id: the trainer goes
-on with the (arm, seed) pairs that are missing. A lock that the trainer's process inherits keeps two from
-working on one run, even when the process that started it is gone.
+A run that was killed is performed again under the same id: the trainer goes on with the (arm, seed) pairs
+that are missing. A lock that the trainer's process inherits keeps two from working on one run, even when the
+process that started it is gone. To stop a run is to write it into its row; whoever performs it sees it there,
+on whatever machine, and where the trainer's process is known here it is asked directly.
 """
 
 from __future__ import annotations
@@ -10,28 +11,23 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import subprocess
-import sys
-import tempfile
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
 from export.models import Release
-from ingest.progress import wanted
 from training.models import TrainingRun
+from training.process import ask_to_stop, name_of
+from training.services.trainer import Outcome, train
 
 PATIENCE = 2.0
 """Seconds to wait for a run's lock before it counts as busy."""
-TAIL = 4096
-"""Bytes of the trainer's last words that are kept to find its error in."""
 SUMMARY = (
     "release",
     "model",
@@ -46,6 +42,7 @@ SUMMARY = (
     "seconds",
 )
 """What of metrics.json the database keeps, beside the arms without their single seeds."""
+State = TrainingRun.State
 
 
 class RunBusy(RuntimeError):
@@ -53,113 +50,143 @@ class RunBusy(RuntimeError):
 
 
 class NoReleaseFolder(LookupError):
-    """The release's folder is gone; one line for the user."""
+    """The release's folder is gone, or on no disk of this machine; one line for the user."""
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How the trainer ended: its exit code, what it printed, and its last words where it failed."""
-
-    code: int
-    output: str
-    error: str
+class NotDue(RuntimeError):
+    """The run was stopped, or ended, before it could be performed."""
 
 
-def start_run(release: Release, preset: str = "", arms: str = "", seeds: int | None = None) -> TrainingRun:
+def start_run(
+    release: Release, preset: str = "", arms: str = "", seeds: int | None = None, config: str = ""
+) -> TrainingRun:
     """A run to perform: the unfinished one with the same settings, or a new one.
 
     Args:
         preset, arms, seeds: as the trainer's options; left empty, the trainer's defaults.
+        config: further settings as TOML.
     """
-    same = TrainingRun.objects.filter(release=release, preset=preset, arms=arms, seeds=seeds)
-    unfinished = same.exclude(state=TrainingRun.State.DONE).order_by("-id").first()
+    same = TrainingRun.objects.filter(release=release, preset=preset, arms=arms, seeds=seeds, config=config)
+    unfinished = same.unfinished().order_by("-id").first()
     if unfinished:
         return unfinished
-    run = TrainingRun.objects.create(release=release, preset=preset, arms=arms, seeds=seeds)
+    run = TrainingRun.objects.create(release=release, preset=preset, arms=arms, seeds=seeds, config=config)
     run.folder = str(settings.RUNS_DIR / f"{release}-run{run.pk}")
     run.save(update_fields=["folder"])
     return run
 
 
 def perform_run(
-    run_id: int, *, show: Callable[[bytes], object] | None = None, extra: tuple[str, ...] = ()
+    run_id: int,
+    *,
+    show: Callable[[bytes], object] | None = None,
+    extra: tuple[str, ...] = (),
+    only_due: bool = False,
 ) -> Outcome:
-    """Train, and record how it went. Safe to call again for a run that failed or was killed.
+    """Train, and record how it went. Safe to call again for a run that failed, was stopped or was killed.
 
     Args:
         show: gets what the trainer writes on stderr, as it comes; progress bars too, where they are wanted.
         extra: further options of the trainer (a device, threads).
+        only_due: leave a run alone that has ended or was stopped since it was queued.
 
     Raises:
         RunBusy: another process performs this run.
         NoReleaseFolder: there is nothing to train on.
+        NotDue: see `only_due`.
     """
     run = TrainingRun.objects.select_related("release__dataset").get(pk=run_id)
-    folder = Path(run.release.location)
-    if not folder.is_dir():
-        raise NoReleaseFolder(f"the folder of {run.release} is gone: {folder}; export it again")
+    folder = release_folder(run.release)
     with _locked(run) as lock:
-        run.state, run.error = TrainingRun.State.RUNNING, ""
-        run.save(update_fields=["state", "error"])
+        _begin(run, only_due)
         try:
-            outcome = train(folder, Path(run.folder), [*_options(run), *extra], show=show, keep_open=(lock,))
+            outcome = train(
+                folder,
+                Path(run.folder),
+                [*_options(run), *extra],
+                show=show,
+                keep_open=(lock,),
+                began=lambda pid: _keep_process(run, pid),
+                stop=lambda: _is_stopped(run),
+            )
         except KeyboardInterrupt:
-            _end(run, TrainingRun.State.FAILED, "stopped by hand; the same command goes on")
+            _end(run, State.STOPPED, "stopped by hand; the same command goes on")
             raise
         except OSError as error:
             outcome = Outcome(1, "", f"the trainer could not be started: {error.strerror}")
         if outcome.code == 0:
             run.metrics = summary_of(Path(run.folder))
-            _end(run, TrainingRun.State.DONE, "")
-        elif outcome.code == 2 and not Path(run.folder).exists():
-            run.delete()  # its arguments made no run; nothing was begun
+            _end(run, State.DONE, "")
+        elif _is_stopped(run):
+            _end(run, State.STOPPED, "")
         else:
-            _end(run, TrainingRun.State.FAILED, outcome.error)
+            _end(run, State.FAILED, outcome.error)
     return outcome
 
 
-def train(
-    release: Path,
-    folder: Path,
-    options: list[str],
-    *,
-    show: Callable[[bytes], object] | None = None,
-    keep_open: tuple[int, ...] = (),
-) -> Outcome:
-    """Run the trainer as a process and wait for it.
+def stop_run(run: TrainingRun) -> bool:
+    """Stop a run that waits or is under way; what it has finished is kept. False where it had ended."""
+    due = TrainingRun.objects.filter(pk=run.pk).begun_or_due()
+    if not due.update(state=State.STOPPED, error="", finished=timezone.now()):
+        return False
+    run.refresh_from_db()
+    ask_to_stop(run.process)
+    return True
 
-    Args:
-        keep_open: file descriptors that the trainer inherits.
+
+def mark_queued(run: TrainingRun) -> None:
+    """Let the run wait for somebody to perform it."""
+    run.state, run.error, run.finished = State.QUEUED, "", None
+    run.save(update_fields=["state", "error", "finished"])
+
+
+def fail_run(run: TrainingRun, why: str) -> None:
+    """The run cannot be performed; it can be started again."""
+    _end(run, State.FAILED, why)
+
+
+def forget_unbegun(run: TrainingRun) -> None:
+    """Delete a run whose settings the trainer refused before it began anything."""
+    if not Path(run.folder).exists():
+        for file in (Path(f"{run.folder}.log"), _config_of(run)):
+            file.unlink(missing_ok=True)
+        run.delete()
+
+
+def release_folder(release: Release) -> Path:
+    """The folder to train on.
+
+    Raises:
+        NoReleaseFolder: there is none on this machine.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "training.retrain", str(release), "-o", str(folder), *options]
-    environment = {**os.environ, "ASSAY_PROGRESS": "1" if show and wanted() else "0"}
-    last: deque[int] = deque(maxlen=TAIL)
-    with tempfile.TemporaryFile() as printed:
-        process = subprocess.Popen(
-            command,
-            cwd=settings.BASE_DIR,
-            env=environment,
-            stdout=printed,
-            stderr=subprocess.PIPE,
-            pass_fds=keep_open,
+    if "://" in release.location:
+        raise NoReleaseFolder(
+            f"{release} is at {release.location}: download it, then python -m training.retrain FOLDER"
         )
-        assert process.stderr
-        try:
-            while words := os.read(process.stderr.fileno(), 65_536):
-                last.extend(words)
-                if show:
-                    show(words)
-            code = process.wait()
-        except BaseException:
-            process.terminate()
-            process.wait()
-            raise
-        finally:
-            process.stderr.close()
-        printed.seek(0)
-        output = printed.read().decode(errors="replace")
-    return Outcome(code, output, "" if code == 0 else _last_words(bytes(last), code))
+    folder = Path(release.location)
+    if not folder.is_dir():
+        raise NoReleaseFolder(f"the folder of {release} is gone: {folder}; export it again")
+    return folder
+
+
+def is_abandoned(run: TrainingRun) -> bool:
+    """Whether a run that is said to be under way has nobody who works on it.
+
+    Told by its lock, which lives and dies with the trainer; where there is none here, nothing can be told.
+    """
+    if run.state != State.RUNNING:
+        return False
+    try:
+        lock = os.open(_lock_of(run), os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(lock)
 
 
 def summary_of(folder: Path) -> dict[str, Any]:
@@ -172,47 +199,59 @@ def summary_of(folder: Path) -> dict[str, Any]:
     return {key: metrics.get(key) for key in SUMMARY} | {"arms": arms}
 
 
-def pairs_done(run: TrainingRun) -> int:
-    """How many (arm, seed) pairs the run has finished."""
-    return sum(1 for _ in (Path(run.folder) / "results").glob("*.npz")) if run.folder else 0
-
-
-def pairs_planned(run: TrainingRun) -> int | None:
-    """How many pairs the run consists of, as its trainer noted; None before it has."""
-    try:
-        return int((Path(run.folder) / "planned").read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
 def _options(run: TrainingRun) -> list[str]:
+    """The trainer's options; settings beside the preset stand in a file, which is written on the way."""
     options = []
     for flag, value in (("--preset", run.preset), ("--arms", run.arms), ("--seeds", run.seeds)):
         if value:
             options += [flag, str(value)]
+    if run.config:
+        _config_of(run).write_text(run.config, encoding="utf-8")
+        options += ["--config", str(_config_of(run))]
     return options
 
 
+def _config_of(run: TrainingRun) -> Path:
+    return Path(f"{run.folder}.toml")
+
+
+def _begin(run: TrainingRun, only_due: bool) -> None:
+    rows = TrainingRun.objects.filter(pk=run.pk)
+    rows = rows.begun_or_due() if only_due else rows
+    begun = timezone.now()
+    if not rows.update(state=State.RUNNING, error="", begun=begun, finished=None, process=""):
+        raise NotDue(f"run {run.pk} has ended or was stopped")
+    run.state, run.begun = State.RUNNING, begun
+
+
+def _keep_process(run: TrainingRun, pid: int) -> None:
+    TrainingRun.objects.filter(pk=run.pk).update(process=name_of(pid))
+
+
+def _is_stopped(run: TrainingRun) -> bool:
+    """Whether somebody stopped it. A database that is away for a while ends no training."""
+    try:
+        close_old_connections()
+        return TrainingRun.objects.filter(pk=run.pk, state=State.STOPPED).exists()
+    except DatabaseError:
+        return False
+
+
 def _end(run: TrainingRun, state: TrainingRun.State, error: str) -> None:
-    run.state, run.error, run.finished = state, error, timezone.now()
-    run.save(update_fields=["state", "error", "finished", "metrics"])
+    close_old_connections()  # a training of hours may have outlived the one at hand
+    run.state, run.error, run.finished, run.process = state, error, timezone.now(), ""
+    run.save(update_fields=["state", "error", "finished", "process", "metrics"])
 
 
-def _last_words(words: bytes, code: int) -> str:
-    """The trainer's last line, which is its error; progress bars write over theirs with a return."""
-    lines = [line.strip() for line in words.decode(errors="replace").replace("\r", "\n").splitlines()]
-    spoken = [line for line in lines if line]
-    if code < 0:
-        return f"the trainer was killed by signal {-code}"
-    return spoken[-1][:500] if spoken else f"the trainer ended with exit code {code}"
+def _lock_of(run: TrainingRun) -> Path:
+    return Path(run.folder).parent / f".run-{run.pk}.lock"
 
 
 @contextmanager
 def _locked(run: TrainingRun) -> Iterator[int]:
     """Hold the run's lock. The trainer inherits the descriptor, and so keeps the lock while it lives."""
-    folder = Path(run.folder).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder / f".run-{run.pk}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    _lock_of(run).parent.mkdir(parents=True, exist_ok=True)
+    lock = os.open(_lock_of(run), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         if not _taken(lock):
             raise RunBusy(f"run {run.pk} is being performed by another process")

@@ -154,4 +154,5 @@ def as_text(made: Published) -> str:
         lines.append(f"label accuracy {found['value']:.1%} ({found['lo']:.1%} to {found['hi']:.1%})")
     if made.answers:
         lines.append(f"answers {made.answers}")
+    lines += made.started
     return "\n".join([*lines, f"fingerprint {made.release.fingerprint}"])
