@@ -63,3 +63,14 @@ def test_judging_alone_changes_no_arm(judged: Path) -> None:
     assert set(table["arm"]) == {"majority", "consensus", "out_of_fold"}
     assert (table["fold"] >= 0).sum() == 57
     assert "which it drops" not in (judged / "report.html").read_text()
+
+
+def test_curves_of_val_pictures_stand_in_the_report_where_they_were_measured(
+    release_folder: Path, small_run: Path, tmp_path: Path
+) -> None:
+    stopped = [*SMALL.split(), "--arms", "consensus", "--patience", "9", "--gradcam", "0"]
+    assert main([str(release_folder), "-o", str(tmp_path / "run"), *stopped]) == 0
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Accuracy on val pictures by epoch" in page
+    assert "Where it looks" not in page
+    assert "Accuracy on val pictures" not in (small_run / "report.html").read_text()

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from annotation_site.figures import number_of
 from training.release import Release
 from training.report import findings, gradcam, plots
 from training.report import suspects as doubtful
-from training.report.page_parts import figure, interval, percent, table
+from training.report.page_parts import figure, interval, listing, percent, table
 from training.statistics import measures
 from training.statistics.bootstrap import Bootstrap
 from training.statistics.summary import TestSet
@@ -30,6 +31,10 @@ CSS = """
 body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:#fff;margin:0 auto;
   max-width:880px;padding:32px 24px}
 h1{font-size:26px;line-height:1.25;margin:0 0 4px}h2{font-size:18px;margin:40px 0 8px}
+h3{font-size:14px;margin:16px 0 4px}code{white-space:nowrap}
+dl{columns:3;column-gap:24px;font-size:13px;margin:8px 0}dl.wide{columns:1}
+dl div{display:flex;justify-content:space-between;gap:8px;border-bottom:1px solid var(--line);
+  padding:3px 0;break-inside:avoid}dd{margin:0;overflow-wrap:anywhere;text-align:right}
 p{margin:8px 0;max-width:68ch}.soft{color:var(--soft)}.answer{font-size:18px}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:13px;width:100%}
 th,td{padding:6px 8px 6px 0;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
@@ -43,7 +48,7 @@ img.plot{max-width:100%;height:auto;display:block}figure{margin:8px 0}
 .row{display:flex;flex-wrap:wrap;gap:8px;align-items:center}.row img{width:72px;height:72px;background:#777}
 code,pre{font:13px/1.45 ui-monospace,monospace}pre{white-space:pre-wrap;overflow-wrap:anywhere;
   background:#f5f6f7;padding:12px}
-@media print{body{padding:0;max-width:none;font-size:11pt}h2{break-after:avoid}
+@media print{body{padding:0;max-width:none;font-size:11pt}h2,h3{break-after:avoid}dl{font-size:8pt}
   table{font-size:7.5pt}th,td{padding:4px 5px 4px 0}
   figure,tr,.row,.cam{break-inside:avoid}pre,.warn{break-inside:avoid}}
 """
@@ -169,34 +174,39 @@ def _calibration(metrics: dict[str, Any], found: dict[str, list[PairResult]], te
 
 
 def _training(metrics: dict[str, Any], found: dict[str, list[PairResult]]) -> str:
-    means = {arm: _mean_losses(results) for arm, results in found.items()}
+    means = {arm: _mean_by_epoch([each.losses for each in results]) for arm, results in found.items()}
     spent = sum(result.seconds for results in found.values() for result in results)
     runs = sum(len(results) for results in found.values())
     text = (
         f"{runs} trainings took {spent:.0f} s, {spent / runs:.1f} s each; this invocation took "
         f"{metrics['seconds']:.0f} s with reading and decoding, "
-        f"on {metrics['environment']['threads']} CPU threads."
+        f"on {number_of(metrics['environment']['threads'], 'CPU thread')}."
     )
     plot = figure(plots.losses(means), "Training loss by epoch")
+    val = {
+        arm: _mean_by_epoch([each.val.reshape(-1, 2)[:, 1] for each in results])
+        for arm, results in found.items()
+    }
+    if measured := {arm: values for arm, values in val.items() if len(values)}:
+        plot += figure(plots.accuracies(measured), "Accuracy on val pictures by epoch")
     return f"<h2>Training and its cost</h2><p>{text}</p>{plot}"
 
 
-def _mean_losses(results: Sequence[PairResult]) -> np.ndarray:
+def _mean_by_epoch(lines: Sequence[np.ndarray]) -> np.ndarray:
     """float[epochs], over the seeds that came so far: early stopping ends them apart."""
-    table = np.full((len(results), max(len(result.losses) for result in results)), np.nan)
-    for row, result in zip(table, results, strict=True):
-        row[: len(result.losses)] = result.losses
+    table = np.full((len(lines), max(map(len, lines))), np.nan)
+    for row, line in zip(table, lines, strict=True):
+        row[: len(line)] = line
     return np.nanmean(table, axis=0)
 
 
 def _provenance(metrics: dict[str, Any]) -> str:
+    """The command, and all that the figures depend on besides."""
     release = metrics["release"]
-    facts = [["release", f"{release['name']} {release['version']}"], ["fingerprint", release["fingerprint"]]]
-    facts += [[key, str(value)] for key, value in metrics["environment"].items() if value is not None]
-    facts += [
-        [key, ", ".join(value) if isinstance(value, tuple | list) else str(value)]
-        for key, value in metrics["settings"].items()
-        if key != "arms"
-    ]
-    command = f"<pre>{escape(metrics['command'])}</pre>"
-    return f"<h2>How to repeat it</h2>{command}{table(('', ''), facts)}"
+    facts = {"release": f"{release['name']} {release['version']}", "fingerprint": release["fingerprint"]}
+    around = {key: value for key, value in metrics["environment"].items() if value is not None}
+    settings = {key: value for key, value in metrics["settings"].items() if key != "arms"}
+    return (
+        f"<h2>How to repeat it</h2><pre>{escape(metrics['command'])}</pre>"
+        f"{listing(facts, 1)}<h3>Environment</h3>{listing(around)}<h3>Settings</h3>{listing(settings)}"
+    )

@@ -24,11 +24,12 @@ def opening(metrics: dict[str, Any]) -> str:
     answer = ""
     if primary:
         sure = primary["lo"] > 0 or primary["hi"] < 0
-        verb = "gains" if primary["value"] > 0 else "loses"
+        size = f"{abs(100 * primary['value']):.1f}"
+        effect = f"{'gains' if primary['value'] > 0 else 'loses'} {size} points of test accuracy"
+        effect = "makes no difference to test accuracy" if size == "0.0" else effect
         told = "" if sure else "; the data cannot tell the two apart"
         answer = (
-            f'<p class="answer">Training on the consensus instead of the majority {verb} '
-            f"{abs(100 * primary['value']):.1f} points of test accuracy "
+            f'<p class="answer">Training on the consensus instead of the majority {effect} '
             f"(95% interval {points(primary['lo'])} to {points(primary['hi'])}, "
             f"p = {primary['p']:.2g}){told}.</p>"
         )

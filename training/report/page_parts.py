@@ -49,3 +49,19 @@ def section(title: str, words: str, *blocks: str) -> str:
 def note(words: str) -> str:
     """A remark in soft grey."""
     return f'<p class="soft">{escape(words)}</p>'
+
+
+def listing(facts: Mapping[str, Any], columns: int = 3) -> str:
+    """Names and values, in columns; lists as `a, b`, switches as yes and no."""
+    rows = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(_spelt(value))}</dd></div>" for name, value in facts.items()
+    )
+    return f"<dl{' class=wide' if columns == 1 else ''}>{rows}</dl>"
+
+
+def _spelt(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "–" if value is None else str(value)

@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 INK, SOFT, ACCENT = "#1c1e21", "#8a8f98", "#1f5fbf"
@@ -162,14 +163,20 @@ def reliability(lines: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> 
 
     def paint(axes: Axes) -> None:
         axes.plot([0, 100], [0, 100], color=SOFT, linewidth=1, linestyle=":")
-        for (label, (count, confidence, accuracy)), colour in zip(lines.items(), (ACCENT, INK), strict=False):
+        for at, ((label, (count, confidence, accuracy)), colour) in enumerate(
+            zip(lines.items(), (ACCENT, INK), strict=False)
+        ):
             filled = count > 0
-            x, y = 100 * confidence[filled], 100 * accuracy[filled]
-            axes.plot(x, y, "o-", color=colour, markersize=3.5, linewidth=1.2)
-            axes.annotate(
-                label, (x[-1], y[-1]), xytext=(5, 0), textcoords="offset points", color=colour, va="center"
+            axes.plot(
+                100 * confidence[filled],
+                100 * accuracy[filled],
+                "o-",
+                color=colour,
+                markersize=3.5,
+                linewidth=1.2,
             )
-        axes.set_xlim(0, 118)
+            axes.text(0.04, 0.95 - 0.07 * at, label, color=colour, transform=axes.transAxes)
+        axes.set_xlim(0, 102)
         axes.set_ylim(0, 102)
         axes.set_xticks(range(0, 101, 20))
         axes.set_xlabel("confidence, %")
@@ -180,19 +187,31 @@ def reliability(lines: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> 
 
 def losses(lines: dict[str, np.ndarray]) -> str:
     """Training loss by epoch, mean over seeds; `lines`: arm -> float[epochs]."""
+    return _by_epoch(lines, "training loss, nats", from_zero=True)
+
+
+def accuracies(lines: dict[str, np.ndarray]) -> str:
+    """Accuracy on val pictures by epoch, mean over seeds; `lines`: arm -> float[epochs], 0 to 1."""
+    return _by_epoch({arm: 100 * values for arm, values in lines.items()}, "val accuracy, %", from_zero=False)
+
+
+def _by_epoch(lines: dict[str, np.ndarray], what: str, from_zero: bool) -> str:
+    """A line for each arm with its name at the end."""
 
     def paint(axes: Axes) -> None:
         ends = sorted(lines.items(), key=lambda item: float(item[1][-1]))
-        low, high = 0.0, max(float(values.max()) for values in lines.values())
+        low = 0.0 if from_zero else min(float(values.min()) for values in lines.values())
+        high = max(float(values.max()) for values in lines.values())
         gap, last = 0.055 * (high - low), -np.inf
         for arm, values in ends:
             x = np.arange(1, len(values) + 1)
             colour = SOFT if arm.startswith("noise") else INK
             axes.plot(x, values, color=colour, linewidth=1.1)
             last = max(float(values[-1]), last + gap)  # labels of close lines are moved apart
-            axes.text(x[-1] * 1.02, last, arm, color=colour, va="center")
-        axes.set_ylim(0, high * 1.03)
+            axes.text(x[-1] + 0.02 * len(x), last, arm, color=colour, va="center")
+        axes.set_ylim(low, high + 0.03 * (high - low) or None)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("epoch")
-        axes.set_ylabel("training loss, nats")
+        axes.set_ylabel(what)
 
     return draw(5.6, 3.4, paint)

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 MOST = 24
 TITLE = "Labels that look wrong"
-NONE = (
-    "Not shown: no net of this run judged train pictures that it was not taught. The flag --suspects makes "
-    "such nets, as does the arm cleaned."
+NONE = "Not shown: no net of this run judged train pictures that it was not taught."
+HOW = (
+    "<p>The flag <code>--suspects</code> adds such nets to this run, as the arm <code>cleaned</code> does: "
+    "the same command with it goes on from here.</p>"
 )
 
 
@@ -34,7 +35,7 @@ def gallery(
         run: the run's folder, for the command that asks for more votes.
     """
     if doubts is None:
-        return section(TITLE, NONE)
+        return section(TITLE, NONE, HOW)
     issues = doubts.issues.reset_index(drop=True)
     worst = issues[issues["flagged"]].sort_values("rank").index[:MOST]
     count = int(doubts.flagged.sum())
