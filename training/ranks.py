@@ -18,6 +18,10 @@ PATIENCE = datetime.timedelta(hours=12)
 T = TypeVar("T")
 
 
+class FirstFailed(RuntimeError):
+    """The first process has failed, and has said why."""
+
+
 class RankLost(RuntimeError):
     """Another process of the run is gone; the message is one line for the user."""
 
@@ -43,13 +47,17 @@ class Ranks:
                 _distributed().barrier()
 
     def in_turn(self, make: Callable[[], T]) -> T:
-        """What each process makes, the first one before the others: it fills the caches."""
+        """What each process makes, the first one before the others: it fills the caches.
+
+        Raises:
+            FirstFailed: in the others, where the first one could not make it.
+        """
         if not self.first:
-            self.wait()
-        made = make()
-        if self.first:
-            self.wait()
-        return made
+            self.told(lambda: None)
+            return make()
+        made: list[T] = []
+        self.told(lambda: made.append(make()))
+        return made[0]
 
     def total(self, value: Tensor) -> Tensor:
         """The sum over all processes."""
@@ -61,12 +69,23 @@ class Ranks:
         return summed
 
     def told(self, make: Callable[[], T]) -> T:
-        """What the first process makes, told to all."""
-        box: list[Any] = [make() if self.first else None]
-        if self.world > 1:
+        """What the first process makes, told to all.
+
+        Raises:
+            FirstFailed: in the others, where the first one could not make it.
+        """
+        if self.world == 1:
+            return make()
+        box: list[Any] = [False, None]
+        try:
+            if self.first:
+                box = [True, make()]
+        finally:
             with _one_line():
                 _distributed().broadcast_object_list(box, src=0)
-        found: T = box[0]
+        if not box[0]:
+            raise FirstFailed
+        found: T = box[1]
         return found
 
     def wrap(self, net: nn.Module, device: torch.device) -> nn.Module:

@@ -13,9 +13,8 @@ from ingest.arguments import Arguments
 from training.arms import ARMS, ArmError
 from training.arms.prepare import ALL, known_arm, unknown_arm
 from training.presets import PRESETS, SHORT, resolve
-from training.ranks import RankLost, Ranks, disconnect, launched
+from training.ranks import FirstFailed, RankLost, Ranks, disconnect, launched
 from training.release import ReleaseError
-from training.report.text import text_table
 from training.settings import Settings, SettingsError, add_flags, flags_given
 from training.store import StoreError
 
@@ -108,12 +107,16 @@ def _run(arguments: argparse.Namespace, argv: list[str] | None, ranks: Ranks) ->
         return _fail(str(error), 2, ranks) if ranks.first or isinstance(error, DeviceError) else 2
     except _failed() as error:
         return _fail(str(error), 1, ranks)
+    except FirstFailed:
+        return 1
     except OSError as error:
         return _fail(f"{error.filename or arguments.output}: {error.strerror or error}", 1, ranks)
     except KeyboardInterrupt:
         return _fail("stopped; the same command goes on with the pairs that are missing", 1, ranks)
     if not ranks.first:
         return 0
+    from training.report.text import text_table  # its neighbours draw, and load slowly
+
     print(json.dumps(metrics, indent=1) if arguments.json else text_table(metrics))
     if not arguments.json:
         print(f"report: {arguments.output / 'report.html'}")

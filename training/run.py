@@ -72,10 +72,7 @@ def retrain(arguments: argparse.Namespace, settings: Settings, named: bool, rank
     recipe = ranks.in_turn(lambda: networks.recipe_for(settings, len(release.classes)))
     folder, cache = RunFolder(arguments.output), arguments.cache or arguments.output / "cache"
     identity = _identity(release, settings, machine, recipe.digest, torch.__version__)
-    if ranks.first:
-        folder.begin(identity, arguments.restart)
-        _keep_backbone(folder, recipe)
-    ranks.wait()
+    ranks.told(lambda: _begin(folder, identity, recipe, arguments.restart))
     pictures = ranks.in_turn(
         lambda: open_pictures(
             release, augmentation.stored_size(settings.size), cache, machine.threads, progress
@@ -84,8 +81,7 @@ def retrain(arguments: argparse.Namespace, settings: Settings, named: bool, rank
     if not pictures.readable.all():
         labellings = _of_readable(release, settings, pictures)
     warnings += _picture_warnings(pictures)
-    if ranks.first:
-        _guard_images(folder, labellings)
+    ranks.told(lambda: _guard_images(folder, labellings))
     rows, test = _test_set(release, pictures.readable, warnings)
     bench = ranks.in_turn(
         lambda: experiment.set_up(
@@ -122,6 +118,12 @@ def retrain(arguments: argparse.Namespace, settings: Settings, named: bool, rank
     table = summary.predictions(found, test, release.classes, doubts, labellings.images)
     _write(folder, metrics, table, page)
     return metrics
+
+
+def _begin(folder: RunFolder, identity: dict[str, Any], recipe: Recipe, restart: bool) -> None:
+    """Take the folder for this run."""
+    folder.begin(identity, restart)
+    _keep_backbone(folder, recipe)
 
 
 def progress(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:

@@ -16,6 +16,8 @@ import pandas as pd
 import pytest
 import torch
 
+from training import ranks
+from training.ranks import FirstFailed, Ranks
 from training.retrain import main
 
 ROOT = Path(__file__).parents[2]
@@ -105,6 +107,35 @@ def test_a_dead_process_ends_the_other_with_one_line(release_folder: Path, tmp_p
     assert "Traceback" not in error
     saved = torch.load(next((run / "snapshots").glob("*.pt")), weights_only=True)
     assert saved["epoch"] >= 1
+
+
+class Wire:
+    """What one process hears of another, in place of a connection."""
+
+    def __init__(self, heard: list[object]) -> None:
+        self.heard, self.said = heard, [[]]
+
+    def broadcast_object_list(self, box: list[object], src: int) -> None:
+        self.said.append(list(box))
+        box[:] = self.heard or box
+
+
+def test_what_the_first_process_cannot_do_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It alone says why; the others end without a word."""
+    wire = Wire([])
+    monkeypatch.setattr(ranks, "_distributed", lambda: wire)
+    with pytest.raises(ZeroDivisionError):
+        Ranks(0, 2).in_turn(lambda: 1 / 0)
+    assert wire.said[-1] == [False, None]
+    assert Ranks(0, 2).told(lambda: 7) == 7
+    assert wire.said[-1] == [True, 7]
+    wire.heard = [False, None]
+    with pytest.raises(FirstFailed):
+        Ranks(1, 2).in_turn(lambda: 1 / 0)
+    wire.heard = [True, 7]
+    assert Ranks(1, 2).told(lambda: 9) == 7
+    assert Ranks(1, 2).in_turn(lambda: 9) == 9
+    assert Ranks().told(lambda: 9) == Ranks().in_turn(lambda: 9) == 9
 
 
 def test_a_batch_that_cannot_be_shared(

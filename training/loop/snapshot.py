@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import torch
 
 SECONDS = 60.0
+FORMAT = 1
+"""Of what stands in a snapshot: one that another version of this program wrote is not read."""
 
 
 def save_tensors(file: Path, content: Any) -> None:
@@ -34,10 +37,10 @@ class Snapshots:
         if not self.file.is_file():
             return None
         try:
-            state: dict[str, Any] = torch.load(self.file, weights_only=True, map_location=device)
-        except (OSError, RuntimeError, EOFError, ValueError):
+            state: Any = torch.load(self.file, weights_only=True, map_location=device)
+        except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
             return None
-        return state
+        return state if isinstance(state, dict) and state.get("format") == FORMAT else None
 
     def due(self, ended: int | None = None) -> bool:
         """Whether to save now; `ended`: how many epochs have ended, where one just has."""
@@ -47,7 +50,7 @@ class Snapshots:
     def save(self, state: dict[str, Any]) -> None:
         """Replace the snapshot."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        save_tensors(self.file, state)
+        save_tensors(self.file, {"format": FORMAT, **state})
         self._last = time.monotonic()
 
     def keep(self, weights: dict[str, Any]) -> Path:
