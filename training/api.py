@@ -11,7 +11,7 @@ from ninja.errors import HttpError
 
 from annotation_site.api import api
 from annotation_site.api.routes import LOGGED_IN, Id, Problem
-from annotation_site.models import Role
+from annotation_site.models import Role, User
 from ingest.models import Dataset
 from training.models import TrainingRun
 from training.services.history import settings_of
@@ -116,7 +116,8 @@ def _runs(request: HttpRequest, name: str) -> Any:
     if dataset is None:
         raise Http404(f"There is no dataset {name}.")
     user = getattr(request, "auth", None)
-    if not isinstance(user, User) or not user.has_role(dataset, Role.CURATOR, Role.REVIEWER, Role.RESEARCHER):
+    seeing = (Role.CURATOR, Role.REVIEWER, Role.RESEARCHER)
+    if not isinstance(user, User) or not user.has_role(dataset, *seeing):
         raise HttpError(403, "Your account has no role that sees the runs of this dataset.")
     return TrainingRun.objects.filter(release__dataset=dataset).select_related("release__dataset")
 
