@@ -7,8 +7,10 @@ stand alone. Every chart says in words what it shows. Counts are drawn from zero
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
+from itertools import pairwise
 from typing import NamedTuple
 
 from annotation_site.figures import percent
@@ -51,6 +53,22 @@ class Point(NamedTuple):
     right: float
     lo: float
     hi: float
+
+
+class Measured(NamedTuple):
+    """A fraction with its interval."""
+
+    value: float
+    lo: float
+    hi: float
+
+
+class Line(NamedTuple):
+    """One line over the places of a chart; None where nothing was measured."""
+
+    label: str
+    points: Sequence[Measured | None]
+    colour: str = "accent"
 
 
 def bars(
@@ -197,6 +215,100 @@ def reliability(points: Sequence[Point], *, title: str, across: str, up: str) ->
         f'<svg viewBox="0 0 {wide} {tall}" role="img" aria-label="{escape(title)}" '
         f'style="display:block;width:100%;max-width:{wide}px;height:auto">{"".join(parts)}</svg>'
     )
+
+
+def lines(rows: Sequence[Line], places: Sequence[str], *, title: str, height: int = 240) -> str:
+    """Fractions over places in their order, each with its interval; a line is named where it ends.
+
+    Lines differ in shape too, not in colour alone. The axis does not begin at zero: these are no counts.
+    """
+    found = [point for row in rows for point in row.points if point]
+    if not found:
+        return ""
+    low, high, step = _scale(min(p.lo for p in found), max(p.hi for p in found))
+    top, base = 10, height - 26
+
+    def y(share: float) -> float:
+        return base - (base - top) * (share - low) / (high - low)
+
+    ticks = [low + step * i for i in range(round((high - low) / step) + 1)]
+    scale = "".join(
+        f'<text x="40" y="{y(tick) + 4:.1f}" text-anchor="end" class="muted" font-size="12" '
+        f'fill="{COLOURS["muted"]}">{percent(tick, 0 if step >= 0.01 else 1)}</text>'
+        for tick in ticks
+    )
+    grid = [
+        f'<line x1="0" x2="100%" y1="{y(tick):.1f}" y2="{y(tick):.1f}" stroke="{COLOURS["line"]}"/>'
+        for tick in ticks
+    ]
+    wide = 100 / len(places)
+    every = -(-len(places) // 6)  # on a phone more would touch
+    for place, name in enumerate(places):
+        if (len(places) - 1 - place) % every == 0:
+            grid.append(_text(wide * (place + 0.5), height - 6, name, "middle", muted=True))
+    ends: list[tuple[float, Line]] = []
+    for number, row in enumerate(rows):
+        aside = min(2.0, wide / 8) * (number - (len(rows) - 1) / 2)
+        there = [(wide * (i + 0.5) + aside, p) for i, p in enumerate(row.points) if p]
+        grid.append(_line(there, y, COLOURS[row.colour], SHAPES[number % len(SHAPES)]))
+        if there:
+            ends.append((y(there[-1][1].value), row))
+    names = "".join(
+        f'<text x="0" y="{at + 4:.1f}" font-size="12" fill="currentColor">{SIGNS[number % len(SIGNS)]} '
+        f"{escape(row.label)}</text>"
+        for at, row in _apart(ends, base)
+        for number in [rows.index(row)]
+    )
+    longest = max(len(row.label) for row in rows) + 2
+    return (
+        f'<div class="chart" role="img" aria-label="{escape(title)}" style="display:grid;'
+        'grid-template-columns:40px minmax(0,1fr) max-content;column-gap:8px">'
+        f'<svg width="40" height="{height}" aria-hidden="true">{scale}</svg>'
+        f'<svg width="100%" height="{height}" aria-hidden="true" overflow="visible">{"".join(grid)}</svg>'
+        f'<svg width="{min(8 * longest, 130)}" height="{height}" aria-hidden="true">{names}</svg></div>'
+    )
+
+
+SIGNS = ("●", "■", "◆")
+SHAPES = (
+    '<circle r="4" fill="{0}"/>',
+    '<rect x="-4" y="-4" width="8" height="8" fill="{0}"/>',
+    '<path d="M0-6L6 0L0 6L-6 0Z" fill="{0}"/>',
+)
+"""What marks the points of the first, the second and the third line."""
+
+
+def _line(points: Sequence[tuple[float, Measured]], y: Callable[[float], float], ink: str, shape: str) -> str:
+    """One line with intervals and marks; places are percent of the width."""
+    parts = [
+        f'<line x1="{x1:.2f}%" x2="{x2:.2f}%" y1="{y(a.value):.1f}" y2="{y(b.value):.1f}" stroke="{ink}" '
+        'stroke-width="1.5"/>'
+        for (x1, a), (x2, b) in pairwise(points)
+    ]
+    for x, point in points:
+        parts.append(
+            f'<line x1="{x:.2f}%" x2="{x:.2f}%" y1="{y(point.lo):.1f}" y2="{y(point.hi):.1f}" '
+            f'stroke="{ink}" stroke-width="3" opacity="0.4"/>'
+            f'<svg x="{x:.2f}%" y="{y(point.value):.1f}" overflow="visible">{shape.format(ink)}</svg>'
+        )
+    return "".join(parts)
+
+
+def _scale(low: float, high: float) -> tuple[float, float, float]:
+    """Ends of an axis that holds both, and the step between its marks: at most six of them."""
+    steps = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+    step = next((s for s in steps if high - low <= 4 * s), 0.2)
+    below, above = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return below * step, max(above, below + 1) * step, step
+
+
+def _apart(ends: Sequence[tuple[float, Line]], most: float, gap: float = 16.0) -> list[tuple[float, Line]]:
+    """Heights of names that would else be written over each other; none below `most`."""
+    placed: list[tuple[float, Line]] = []
+    for at, row in sorted(ends, key=lambda end: end[0]):
+        placed.append((max(at, placed[-1][0] + gap) if placed else at, row))
+    over = max(0.0, placed[-1][0] - most) if placed else 0.0
+    return [(at - over, row) for at, row in placed]
 
 
 def posterior(

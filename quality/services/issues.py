@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from django.db.models import Max
 from django.db.models.functions import Coalesce
 
@@ -17,6 +20,7 @@ from annotation_site.services import rounds as site_rounds
 from annotation_site.services.locking import short_write
 from ingest.models import Dataset, Image
 from ingest.services.images import representatives, resolve_images
+from quality.issues import find_issues, run_probabilities
 from quality.models import Consensus, VoteRequest
 from quality.services.adjudication import decisions
 from quality.services.stored import CHUNK, known_labels, read_tasks, slices
@@ -107,6 +111,50 @@ def ask_about(
             _ask(round, {image_id: images[image_id] for image_id in part}, origin[:100], votes, asked)
         asked.rounds += [round_id] if asked.tasks > before else []
     return asked
+
+
+@dataclass(frozen=True)
+class Doubted:
+    """Pictures (sha256) whose consensus a run's nets doubt, the worst first; `suggested`: what they say of
+    each; `origin`: names the list."""
+
+    doubts: list[Doubt]
+    suggested: list[str]
+    origin: str
+
+
+def doubts_of_run(dataset: Dataset, folder: Path, arm: str | None = None) -> Doubted:
+    """What a run's out-of-fold predictions say of the consensus as it stands now; see `quality.issues`.
+
+    Raises:
+        UnusableIssues: no such run or arm, no such predictions, or no doubt.
+    """
+    file = folder / "predictions.parquet"
+    categories = list(dataset.categories.values_list("key", flat=True))
+    labels = consensus_labels(dataset)
+    frame = pd.DataFrame({"task": list(labels), "label": list(labels.values())}, dtype=object)
+    try:
+        found = find_issues(frame, run_probabilities(file, arm, categories)).issues
+    except ValueError as error:
+        raise UnusableIssues(str(error)) from None
+    worst = found[found["flagged"]].sort_values("rank")
+    if not len(worst):
+        raise UnusableIssues(f"{file}: its predictions doubt no consensus of dataset {dataset.name}")
+    doubts = [Doubt(task, label) for task, label in zip(worst["task"], worst["label"], strict=True)]
+    return Doubted(doubts, worst["suggested"].tolist(), origin_of(file, f"{folder.name}/{file.name}"))
+
+
+def origin_of(file: Path, name: str) -> str:
+    """A list by its name and what is in it: the same list asks once."""
+    return f"{name[-80:]} {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
+
+
+def open_rounds_of(dataset: Dataset, doubts: Sequence[Doubt]) -> dict[Round, int]:
+    """The rounds that would be asked about these pictures, and about how many of them each; in no other is
+    there room for them."""
+    newest = _newest_rounds(dataset, _images(dataset, doubts, Asked()))
+    counted = Counter(newest.values())
+    return {round: counted[round.pk] for round in Round.objects.filter(pk__in=counted).order_by("pk")}
 
 
 def votes_requested(round: Round, task_ids: np.ndarray) -> np.ndarray:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from django.core.management.base import CommandParser
 
 from annotation_site.figures import number_of
 from ingest.management.base import AssayCommand, BadInput
 from ingest.models import Dataset
-from quality.issues import find_issues, issues_in, run_probabilities
+from quality.issues import issues_in
 from quality.services.issues import (
     CLOSED,
     FULL,
@@ -22,7 +19,8 @@ from quality.services.issues import (
     Doubt,
     UnusableIssues,
     ask_about,
-    consensus_labels,
+    doubts_of_run,
+    origin_of,
 )
 
 
@@ -84,24 +82,12 @@ def _doubts(dataset: Dataset, options: dict[str, Any]) -> tuple[list[Doubt], str
         if not doubts:
             raise BadInput(f"{file}: no picture in it is flagged")
     else:
-        file = Path(options["from_run"]) / "predictions.parquet"
-        name = f"{file.parent.name}/{file.name}"
-        categories = list(dataset.categories.values_list("key", flat=True))
         try:
-            table = run_probabilities(file, options["arm"], categories)
-            found = find_issues(_labels_frame(consensus_labels(dataset)), table).issues
-        except ValueError as error:
+            doubted = doubts_of_run(dataset, Path(options["from_run"]), options["arm"])
+        except UnusableIssues as error:
             raise BadInput(str(error)) from None
-        worst = found[found["flagged"]].sort_values("rank")
-        doubts = [Doubt(task, label) for task, label in zip(worst["task"], worst["label"], strict=True)]
-        if not doubts:
-            raise BadInput(f"{file}: its predictions doubt no consensus of dataset {dataset.name}")
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
-    return doubts, f"{name[-80:]} {digest}"
-
-
-def _labels_frame(labels: Mapping[str, str]) -> pd.DataFrame:
-    return pd.DataFrame({"task": list(labels), "label": list(labels.values())}, dtype=object)
+        return doubted.doubts, doubted.origin
+    return doubts, origin_of(file, name)
 
 
 def _new_round(dataset: Dataset, file: str | None) -> str:
