@@ -41,7 +41,8 @@ def run_pairs(
         folder.plan(len(pairs))
     own = missing if sharing.world == ranks.world else missing[ranks.rank :: ranks.world]
     done = (len(pairs) - len(missing)) // (ranks.world // sharing.world)  # of this process's share
-    watch = RunWatch(len(own) + done, settings.epochs, done, machine.tensorboard, silent=not ranks.first)
+    curves = machine.tensorboard if sharing.first else None
+    watch = RunWatch(len(own) + done, settings.epochs, done, curves, silent=not ranks.first)
     wanted = _at_once(bench, settings, machine, len(pairs))
     at_once = ranks.told(lambda: folder.at_once(wanted))
     run = _Run(bench, labellings, settings, folder, machine, watch, at_once)

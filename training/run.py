@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import io
-import json
-import platform
 import time
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from annotation_site.figures import number_of
 from ingest.progress import progress as bar
+from training import results
 from training.arms import AUDIT, ArmError, Labellings
 from training.arms.prepare import default_arms, prepare
 from training.cache import Pictures, open_pictures
@@ -30,8 +27,6 @@ if TYPE_CHECKING:
     from training.augment import Augmentation
     from training.experiment import Bench, Machine
     from training.networks import Recipe
-
-SCHEMA = 1  # of metrics.json
 
 
 class DeviceError(SettingsError):
@@ -95,14 +90,9 @@ def retrain(arguments: argparse.Namespace, settings: Settings, named: bool, rank
     if not ranks.first:
         return {}
     measured = summary.summarise(labellings, found, test, settings.seeds, progress)
-    metrics = _metrics(release, settings, measured, test.images)
-    metrics["warnings"] = warnings + _notes(found, settings) + metrics["warnings"]
-    metrics |= {
-        "device": machine.device.type,
-        "command": arguments.command,
-        "environment": environment(machine, settings),
-        "seconds": round(time.monotonic() - started, 1),
-    }
+    metrics = results.metrics(release, settings, machine, measured, test.images)
+    metrics["warnings"] = warnings + results.notes(found, settings) + metrics["warnings"]
+    metrics |= {"command": arguments.command, "seconds": round(time.monotonic() - started, 1)}
     main = {arm: results for arm, results in found.items() if not arm.startswith(AUDIT)}
     precision = metrics["environment"]["precision"]
     run = Trained(folder.path, release.classes, settings, precision, dict.fromkeys(main, (0,)))
@@ -116,7 +106,7 @@ def retrain(arguments: argparse.Namespace, settings: Settings, named: bool, rank
         report.suspects(doubts, labellings, pictures.pixels, bench.train, arguments.output),
     )
     table = summary.predictions(found, test, release.classes, doubts, labellings.images)
-    _write(folder, metrics, table, page)
+    results.write(folder, metrics, table, page)
     return metrics
 
 
@@ -218,53 +208,12 @@ def _picture_warnings(pictures: Pictures) -> list[str]:
     return ([pictures.note] if pictures.note else []) + left_out
 
 
-def _notes(found: dict[str, list[Any]], settings: Settings) -> list[str]:
-    """What the trainings have to say, each line once with how often it was said."""
-    said = Counter(note for results in found.values() for result in results for note in result.notes)
-    trainings = sum(map(len, found.values()))
-    lines = [
-        f"{note} ({times} of {number_of(trainings, 'training')})" for note, times in sorted(said.items())
-    ]
-    if settings.patience:
-        best = [int(result.val[:, 0].argmin()) + 1 for results in found.values() for result in results]
-        span = f"{min(best)} to {max(best)}" if min(best) < max(best) else str(best[0])
-        lines.append(f"early stopping took epoch {span} of at most {settings.epochs}")
-    return lines
-
-
 def _possible(release: Release, settings: Settings) -> tuple[Settings, list[str]]:
     """The settings with the arms that this release can give, and why others are left out."""
     arms, warnings = default_arms(release, settings.arms, settings.confidence)
     if not arms:
         raise ArmError(f"no arm can be made from {release.path}: {'; '.join(warnings)}")
     return dataclasses.replace(settings, arms=tuple(arms)), warnings
-
-
-def _metrics(
-    release: Release, settings: Settings, measured: dict[str, Any], images: Sequence[str]
-) -> dict[str, Any]:
-    """metrics.json so far: what was asked, and what was measured on these test `images`."""
-    return {
-        "schema": SCHEMA,
-        "release": {"name": release.name, "version": release.version, "fingerprint": release.fingerprint},
-        "model": settings.model,
-        "preset": settings.preset,
-        "device": None,
-        **measured,
-        "release_facts": release.facts(),
-        "test_copies": release.copies(images),
-        "settings": dataclasses.asdict(settings),
-        "classes": list(release.classes),
-    }
-
-
-def _write(folder: RunFolder, metrics: dict[str, Any], predictions: Any, page: str) -> None:
-    """The run's three files, metrics.json last: where it stands, the others do."""
-    buffer = io.BytesIO()
-    predictions.to_parquet(buffer, index=False)
-    write_atomically(folder.path / "predictions.parquet", buffer.getvalue())
-    write_atomically(folder.path / "report.html", page.encode())
-    write_atomically(folder.path / "metrics.json", (json.dumps(metrics, indent=1) + "\n").encode())
 
 
 def _identity(
@@ -328,27 +277,3 @@ def _test_set(release: Release, readable: np.ndarray, warnings: list[str]) -> tu
     if len(rows) == 0:
         raise ReleaseError(f"{release.path}: no readable test picture with a reference is left")
     return rows, TestSet(tuple(release.manifest["image"].iloc[rows]), truth[rows])
-
-
-def environment(machine: Machine, settings: Settings) -> dict[str, Any]:
-    """What else decides the figures. The same seeds and thread count give the same bits on the same CPU."""
-    import torch
-
-    from training.experiment import pick_precision
-
-    cuda = machine.device.type == "cuda"
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "machine": platform.machine(),
-        "cpu": torch.backends.cpu.get_cpu_capability(),
-        "threads": machine.threads,
-        "processes": machine.ranks.world,
-        "sharing": "batch" if machine.sharing.world > 1 else "pairs",
-        "precision": pick_precision(settings.precision, machine.device),
-        "seeds": f"0 to {settings.seeds - 1}",
-        "deterministic": not cuda or torch.are_deterministic_algorithms_enabled(),
-        "gpu": torch.cuda.get_device_name(machine.device) if cuda else None,
-        "cudnn_benchmark": torch.backends.cudnn.benchmark if cuda else None,
-    }

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -205,3 +206,30 @@ def test_a_process_killed_at_random_moments_ends_alike(release_folder: Path, tmp
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert comparable(whole) == comparable(killed)
+
+
+def test_folds_that_are_finished_are_not_trained_again(
+    release_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Confident learning trains a net for each fold; killed in the third, it goes on there."""
+    asked = ("--model", "small", "--size", "24", "--epochs", "2", "--seeds", "1", "--threads", "1")
+    asked += ("--arms", "cleaned,majority", "--folds", "4", "--precision", "fp32")
+    trained = 0
+
+    def counted(*positional: Any, **named: Any) -> Fitted:
+        nonlocal trained
+        trained += 1
+        if trained == 3:
+            raise Killed
+        return fit(*positional, **named)
+
+    monkeypatch.setattr("training.arms.cleaning.fit", counted)
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    with pytest.raises(Killed):
+        main([str(release_folder), "-o", str(killed), *asked])
+    assert len(list((killed / "snapshots").glob("*-fold-*.npz"))) == 2
+    assert main([str(release_folder), "-o", str(killed), *asked]) == 0
+    assert trained == 5
+    assert not list((killed / "snapshots").iterdir())
+    assert main([str(release_folder), "-o", str(whole), *asked]) == 0
+    assert (killed / "predictions.parquet").read_bytes() == (whole / "predictions.parquet").read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from annotation_site.figures import number_of
 from quality.issues import find_issues
 from training.arms import ArmError, Labellings
 from training.experiment import Bench, Wrap, build
-from training.loop import fit, predict
+from training.loop import Snapshots, fit, predict
 from training.out_of_fold import HeadError, fold_of, out_of_fold
 from training.settings import Settings
 from training.store import RunFolder, digest_of, save_arrays
@@ -56,8 +57,11 @@ def find_doubts(
     chance = _stored(folder, labellings, len(labellings.release.classes))
     if chance is None:
         make = _by_heads if bench.kept_features else _by_nets
-        chance = make(bench, labels, groups, fold, settings, progress)
-        save_arrays(folder.out_of_fold, images=np.array(digest_of(labellings.images)), probabilities=chance)
+        digest = digest_of(labellings.images)
+        chance = make(bench, labels, groups, fold, settings, folder.snapshots / digest, progress)
+        save_arrays(folder.out_of_fold, images=np.array(digest), probabilities=chance)
+        for file in folder.snapshots.glob(f"{digest}-fold-*"):
+            file.unlink()
     return Doubts(chance, fold, labels, _issues(labellings, labels, chance))
 
 
@@ -79,7 +83,13 @@ def _stored(folder: RunFolder, labellings: Labellings, classes: int) -> np.ndarr
 
 
 def _by_heads(
-    bench: Bench, labels: np.ndarray, groups: list[str], fold: np.ndarray, settings: Settings, progress: Wrap
+    bench: Bench,
+    labels: np.ndarray,
+    groups: list[str],
+    fold: np.ndarray,
+    settings: Settings,
+    place: Path,
+    progress: Wrap,
 ) -> np.ndarray:
     """Logistic regression on the frozen features; its penalty is chosen by what it had not seen."""
     features = bench.inputs.batches(bench.train, None).cpu().numpy()
@@ -94,17 +104,34 @@ def _by_heads(
 
 
 def _by_nets(
-    bench: Bench, labels: np.ndarray, groups: list[str], fold: np.ndarray, settings: Settings, progress: Wrap
+    bench: Bench,
+    labels: np.ndarray,
+    groups: list[str],
+    fold: np.ndarray,
+    settings: Settings,
+    place: Path,
+    progress: Wrap,
 ) -> np.ndarray:
-    """The run's own model, trained from the first seed's start without each fold in turn."""
+    """The run's own model, trained from the first seed's start without each fold in turn.
+
+    `place`: what the names of files begin with that keep finished folds, and where one stands.
+    """
     chance = np.zeros((len(labels), bench.classes))
     taught = torch.from_numpy(labels).to(bench.device)
     for number in progress(range(settings.folds), settings.folds, "folds"):
+        finished = place.with_name(f"{place.name}-fold-{number}.npz")
+        if finished.is_file():
+            with np.load(finished) as stored:
+                chance[fold == number] = stored["probabilities"]
+            continue
         inside = torch.from_numpy(fold == number).to(bench.device)
         net = build(bench, seed=0)
-        rows = bench.train[~inside]
-        fit(net, bench.inputs, rows, taught[~inside], settings, 0)
+        rows, snapshots = bench.train[~inside], Snapshots(finished.with_suffix(".pt"))
+        fit(net, bench.inputs, rows, taught[~inside], settings, 0, snapshots=snapshots)
         chance[fold == number] = predict(net, bench.inputs, bench.train[inside]).numpy()
+        finished.parent.mkdir(exist_ok=True)
+        save_arrays(finished, probabilities=chance[fold == number])
+        snapshots.drop()
     return chance
 
 

@@ -22,7 +22,7 @@ from training.loop.optimise import Average, optimizer_for, rate_at, set_rate, sh
 from training.loop.order import class_weights, epoch_order, labels_of
 from training.loop.predict import measure
 from training.loop.snapshot import Snapshots
-from training.ranks import ALONE, Ranks, lost
+from training.ranks import ALONE, FirstFailed, Ranks, lost
 from training.settings import Settings
 
 
@@ -263,6 +263,8 @@ class _Training:
         return [in_words(self.size, self.parts)] if self.parts > 1 else []
 
     def _diverged(self, snapshots: Snapshots | None) -> None:
+        if not self.ranks.first:
+            raise FirstFailed
         kept = "no weights before that are kept"
         if snapshots and self.good and snapshots.writes:
             kept = f"the weights {self.good[0]} are kept in {snapshots.keep(self.good[1])}"
