@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import ttest_1samp
 
 from training.compare import main
 from training.comparison.shared import _groups, by_group
-from training.statistics.bootstrap import Bootstrap, needed
+from training.statistics.bootstrap import Bootstrap, needed, tail_p
 
 CLASSES = ("cat", "dog", "owl")
 
@@ -268,3 +269,39 @@ def test_what_it_takes_is_what_then_suffices() -> None:
     truth = (2.8 * 0.4 / 0.05) ** 2
     assert 0.4 * truth < pictures < 2.5 * truth
     assert needed(np.zeros((2, 50))) is None
+
+
+def test_far_tails_agree_with_the_t_test_and_outdo_the_replicates() -> None:
+    rng = np.random.default_rng(5)
+    one = rng.normal(0.2, 0.5, (1, 60))
+    assert tail_p(one) == pytest.approx(ttest_1samp(one[0], 0).pvalue)
+    by_seed = rng.normal(0.1, 0.05, (5, 1)) + np.zeros((5, 40))
+    assert tail_p(by_seed) == pytest.approx(ttest_1samp(by_seed[:, 0], 0).pvalue)
+    assert tail_p(np.ones((2, 9))) is None
+    many = np.random.default_rng(6).normal(0.0, 1.0, (400, 5, 60))
+    found = [tail_p(table) for table in many]
+    assert 0.02 < np.mean([p is None or p < 0.05 for p in found]) < 0.085
+
+
+def test_one_of_many_categories_can_be_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The smallest p of 4,000 replicates, times 150 categories, would never be below 5%."""
+    labels = {image: f"c{image % 150:03d}" for image in range(150 * 20)}
+
+    def run(name: str, better: bool) -> Path:
+        images, rng = list(labels), np.random.default_rng(8)
+        easy = rng.random(len(images)) < 0.3
+        rows = []
+        for seed in range(5):
+            slips = rng.random(len(images)) < 0.03
+            for image, label in labels.items():
+                right = (easy[image] or (better and label == "c007")) != slips[image]
+                said = label if right else "other"
+                rows.append(("consensus", seed, f"i{image:05d}", label, said, -1))
+        frame = pd.DataFrame(rows, columns=["arm", "seed", "image", "label", "predicted", "fold"])
+        folder = write_run(tmp_path / name, {"consensus": 0.5}, version=name, images=images[:1])
+        frame.assign(probabilities=[[1.0]] * len(frame)).to_parquet(folder / "predictions.parquet")
+        return folder
+
+    found = figures(capsys, run("1", better=False), run("2", better=True))
+    told = [row["of"] for row in found["categories"] if row["told_apart"]]
+    assert told == ["c007"]

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
+from ingest.progress import progress
 from training.comparison.runs import Run
 from training.comparison.shared import Shared, by_group
 from training.statistics.bootstrap import (
@@ -21,9 +23,11 @@ from training.statistics.bootstrap import (
     holm,
     needed,
     smallest_difference,
+    tail_p,
 )
 from training.trained import TrainedError, preferred
 
+_bootstrap = lru_cache(maxsize=8)(Bootstrap)  # drawn once for all arms and all categories of a size
 FEWEST = 5
 """Test pictures of a category below which it has no interval."""
 
@@ -92,7 +96,9 @@ def compare(runs: Sequence[Run], shared: Shared, arm: str | None = None) -> Comp
         raise TrainedError(f"not all runs have the arm {arm}; they share {', '.join(arms)}")
     named = arm or preferred(arms)
     whole = np.ones(len(shared.images), dtype=bool)
-    rows = [_difference(name, runs[0], run, shared, name, whole) for run in runs[1:] for name in arms]
+    pairs = [(run, name) for run in runs[1:] for name in arms]
+    steps = progress(pairs, total=len(pairs), what="compare", unit="arm")
+    rows = [_difference(name, runs[0], run, shared, name, whole) for run, name in steps]
     categories = [_by_category(named, runs[0], run, shared) for run in runs[1:]]
     return Comparison(
         runs=tuple(runs),
@@ -108,7 +114,8 @@ def compare(runs: Sequence[Run], shared: Shared, arm: str | None = None) -> Comp
 
 def _by_category(arm: str, base: Run, run: Run, shared: Shared) -> tuple[Difference, ...]:
     names = sorted(set(shared.labels))
-    return _corrected([_difference(arm, base, run, shared, name, shared.labels == name) for name in names])
+    steps = progress(names, total=len(names), what=run.name, unit="category")
+    return _corrected([_difference(arm, base, run, shared, name, shared.labels == name) for name in steps])
 
 
 def _difference(arm: str, base: Run, run: Run, shared: Shared, of: str, inside: np.ndarray) -> Difference:
@@ -121,7 +128,10 @@ def _difference(arm: str, base: Run, run: Run, shared: Shared, of: str, inside: 
     if units < FEWEST:
         nothing = Estimate(means[1] - means[0], float("nan"), float("nan"), np.array([]))
         return Difference(run.name, of, n, seeds, *means, nothing, 1.0)
-    found, p = Bootstrap(seeds, units).difference(table, np.zeros_like(table))
+    found, p = _bootstrap(seeds, units).difference(table, np.zeros_like(table))
+    if not (found.draws * np.sign(found.value) <= 0).any():
+        # As small as replicates can say: too large for Holm over many categories.
+        p = min(p, tail_p(table) or p)
     found = replace(found, lo=max(found.lo, -1.0), hi=min(found.hi, 1.0))
     return Difference(run.name, of, n, seeds, *means, found, p, needs=needed(table))
 
@@ -142,9 +152,9 @@ def _accuracy(run: Run, shared: Shared, arm: str) -> Estimate:
     """Of all seeds that the run has."""
     table = run.right[arm][:, shared.columns(run)]
     if shared.units == len(shared.images):
-        return Bootstrap(len(table), table.shape[1]).accuracy(table)
+        return _bootstrap(len(table), table.shape[1]).accuracy(table)
     grouped = by_group(table, shared.groups)
-    return Bootstrap(len(table), grouped.shape[1]).mean(grouped)
+    return _bootstrap(len(table), grouped.shape[1]).mean(grouped)
 
 
 def _corrected(rows: Sequence[Difference]) -> tuple[Difference, ...]:

@@ -27,7 +27,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import ndtri, stdtr
 
 from quality.agreement import wilson
 
@@ -183,6 +183,29 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def tail_p(table: Floats) -> float | None:
+    """Two-sided p-value of the mean of float[seeds, images], far in the tail, where too few replicates lie.
+
+    Student's t; degrees of freedom by Welch and Satterthwaite (Welch 1947, Biometrika 34). None where nothing
+    varies.
+    """
+    seeds, images = table.shape
+    of_images, of_seeds = _variances(table)
+    total = of_images + of_seeds
+    if total <= 0:
+        return None
+    uncertain = of_images**2 / (images - 1) + (of_seeds**2 / (seeds - 1) if seeds > 1 else 0.0)
+    return float(2 * stdtr(total**2 / uncertain, -abs(float(table.mean())) / np.sqrt(total)))
+
+
+def _variances(table: Floats) -> tuple[float, float]:
+    """What images and seeds add to the variance of the mean of float[seeds, images]."""
+    seeds, images = table.shape
+    share = _own_share(table) ** 2
+    of_images = share * float(table.mean(axis=0).var(ddof=1)) / images if images > 1 else 0.0
+    return of_images, float(table.mean(axis=1).var(ddof=1)) / seeds if seeds > 1 else 0.0
+
+
 def needed(table: Floats) -> tuple[float | None, float | None, float] | None:
     """What it would take to see, in 80% of cases at 5%, a difference as large as the measured one.
 
@@ -194,11 +217,10 @@ def needed(table: Floats) -> tuple[float | None, float | None, float] | None:
         enough), and what both would have to be multiplied by; None where nothing was measured.
     """
     seeds, images = table.shape
-    value, by_seed = float(table.mean()), table.mean(axis=1)
+    value = float(table.mean())
     if abs(value) < SMALLEST or images < 2:
         return None
-    of_images = _own_share(table) ** 2 * float(table.mean(axis=0).var(ddof=1)) / images
-    of_seeds = float(by_seed.var(ddof=1)) / seeds if seeds > 1 else 0.0
+    of_images, of_seeds = _variances(table)
     wanted = (value / (float(ndtri((1 + LEVEL) / 2)) + float(ndtri(POWER)))) ** 2
     more_images = images * of_images / (wanted - of_seeds) if wanted > of_seeds else None
     more_seeds = seeds * of_seeds / (wanted - of_images) if wanted > of_images else None
