@@ -20,6 +20,7 @@ from training.backbone import open_features
 from training.batches import feature_batches, picture_batches
 from training.cache import Pictures
 from training.loop import Inputs, Snapshots, Validation, Watch, fit, predict
+from training.loop.allocator import keep_freed_memory
 from training.ranks import ALONE, Ranks
 from training.release import Release
 from training.settings import Settings, SettingsError
@@ -126,6 +127,7 @@ def set_up(
     progress: Wrap,
 ) -> Bench:
     """Put the inputs of a run on the device. `test_rows`: int64, rows of the manifest to be tested on."""
+    keep_freed_memory()
     device, classes = machine.device, len(release.classes)
     precision = pick_precision(settings.precision, device)
     train_rows = release.manifest.index[release.manifest["split"] == "train"].to_numpy()[labellings.rows]

@@ -36,7 +36,9 @@ def optimizer_for(net: nn.Module, settings: Settings) -> torch.optim.Optimizer:
                 groups.append({"params": chosen, "weight_decay": decay, "lr": rate, "full_lr": rate})
     if settings.optimizer == "sgd":
         nesterov = settings.nesterov and settings.momentum > 0
-        return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=nesterov)
+        return torch.optim.SGD(
+            groups, lr=settings.lr, momentum=settings.momentum, nesterov=nesterov, fused=True
+        )
     if settings.optimizer == "adam":
         return torch.optim.Adam(groups, lr=settings.lr, fused=True)
     return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
