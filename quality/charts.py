@@ -22,6 +22,7 @@ COLOURS = {
     "bad": "var(--bad, #b42318)",
     "line": "var(--line, #d4d4d4)",
     "muted": "var(--muted, #6b6b6b)",
+    "ink": "var(--ink, currentColor)",
 }
 THICK = 10
 """Height of a horizontal bar in pixels."""

@@ -68,11 +68,13 @@ def share(request: HttpRequest, dataset: Dataset, version: str) -> HttpResponse:
 def _detail(request: HttpRequest, release: Release, form: ShareForm | None = None) -> HttpResponse:
     dataset = release.dataset
     categories = dataset.categories.filter(key__in=release.counts.get("categories", {}))
+    sharing = _sharing(request, release, form)
     context = {
         "dataset": dataset,
         "section": "releases",
         "release": release,
-        "sharing": _sharing(request, release, form),
+        "sharing": sharing,
+        "may_act": sharing["form"] is not None,
         "withdrawn": withdrawals_of(release).count(),
         "card": release_card(release),
         "classes": _class_rows(release, dict(categories.values_list("key", "name"))),
