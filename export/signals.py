@@ -5,6 +5,6 @@ from __future__ import annotations
 from django.dispatch import Signal
 
 release_published = Signal()
-"""Sent with `release` once its folder has its name, and again whenever it is written once more. What listeners
-answer, one line, is told to whoever publishes. What fails in them is logged, and neither stops nor undoes a
+"""Sent with `release` once its folder has its name, and again whenever it is written once more. What a listener
+answers, one line, is told to whoever publishes; what fails in it is logged, and neither stops nor undoes the
 release."""
