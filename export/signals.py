@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.dispatch import Signal
 
 release_published = Signal()
-"""Sent with `release` once its folder has its name, and again whenever it is written once more. What a listener
-answers, one line, is told to whoever publishes; what fails in it is logged, and neither stops nor undoes the
-release."""
+"""Sent with `release` once its folder has its name, and again whenever it is written once more.
+
+What is answered, one line, is told to whoever publishes. What fails is logged: it neither stops nor undoes the
+release.
+"""

@@ -255,8 +255,8 @@ def lines(rows: Sequence[Line], places: Sequence[str], *, title: str, height: in
         if there:
             ends.append((y(there[-1][1].value), row))
     names = "".join(
-        f'<text x="0" y="{at + 4:.1f}" font-size="12" fill="currentColor">{SIGNS[number % len(SIGNS)]} '
-        f"{escape(row.label)}</text>"
+        f'<text x="0" y="{at + 4:.1f}" font-size="12" fill="currentColor"><tspan '
+        f'fill="{COLOURS[row.colour]}">{SIGNS[number % len(SIGNS)]}</tspan> {escape(row.label)}</text>'
         for at, row in _apart(ends, base)
         for number in [rows.index(row)]
     )
@@ -266,7 +266,7 @@ def lines(rows: Sequence[Line], places: Sequence[str], *, title: str, height: in
         'grid-template-columns:40px minmax(0,1fr) max-content;column-gap:8px">'
         f'<svg width="40" height="{height}" aria-hidden="true">{scale}</svg>'
         f'<svg width="100%" height="{height}" aria-hidden="true" overflow="visible">{"".join(grid)}</svg>'
-        f'<svg width="{min(8 * longest, 130)}" height="{height}" aria-hidden="true">{names}</svg></div>'
+        f'<svg width="{min(9 * longest, 130)}" height="{height}" aria-hidden="true">{names}</svg></div>'
     )
 
 

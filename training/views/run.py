@@ -43,6 +43,7 @@ def run_detail(request: HttpRequest, dataset: Dataset, pk: int) -> HttpResponse:
         "warnings": metrics.get("warnings", []),
         "standing": standing,
         "live": live,
+        "asked_arms": ", ".join(run.arms.split(",")),
         "time_left": _time_left(standing.seconds_left),
         "progress_chart": _progress(standing),
         "said": [] if run.state == TrainingRun.State.DONE or live else said_last(Path(run.folder)),

@@ -16,7 +16,7 @@ from ingest.models import Dataset
 from quality.charts import Line, Measured, lines
 from training.forms import PublishingForm
 from training.models import PublishingPreset, TrainingRun
-from training.services.history import ARMS, History, accuracy_history
+from training.services.history import ARMS, History, accuracy_history, settings_of
 from training.services.runs import is_abandoned
 from training.settings import NONE
 
@@ -31,7 +31,10 @@ INK = dict(zip(ARMS, ("accent", "muted", "ink"), strict=True))
 def run_list(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     """What are the labels worth? Accuracy over releases, then every run, the newest first."""
     found = TrainingRun.objects.filter(release__dataset=dataset).select_related("release__dataset")[:LISTED]
-    runs = [{"run": run, "best": best_arm(run), "abandoned": is_abandoned(run)} for run in found]
+    runs = [
+        {"run": run, "settings": settings_of(run), "best": best_arm(run), "abandoned": is_abandoned(run)}
+        for run in found
+    ]
     history = accuracy_history(dataset, request.GET.get("preset", "")[:60])
     chosen = PublishingPreset.objects.filter(dataset=dataset).first()
     context = {
