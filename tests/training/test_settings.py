@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.training.conftest import make_release
 from training.presets import PRESETS, resolve
 from training.retrain import main, parser
 from training.settings import Settings, SettingsError, cast, flags_given, manual
@@ -112,10 +113,16 @@ def test_types() -> None:
         preset.check()
 
 
+@pytest.fixture(scope="module")
+def smallest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A release of some forty pictures."""
+    return make_release(tmp_path_factory.mktemp("smallest") / "shapes-1.0.0", per_class=13)
+
+
 @pytest.mark.parametrize("preset", PRESETS)
-def test_every_preset_runs_in_short(preset: str, release_folder: Path, tmp_path: Path) -> None:
+def test_every_preset_runs_in_short(preset: str, smallest: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    assert main([str(release_folder), "-o", str(run), "--preset", preset, "--short", "--threads", "1"]) == 0
+    assert main([str(smallest), "-o", str(run), "--preset", preset, "--short", "--threads", "1"]) == 0
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["preset"] == preset
     assert set(metrics["arms"]) == {"majority", "consensus"}
