@@ -7,6 +7,6 @@ from django.dispatch import Signal
 release_published = Signal()
 """Sent with `release` once its folder has its name, and again whenever it is written once more.
 
-What is answered, one line, is told to whoever publishes. What fails is logged: it neither stops nor undoes the
-release.
+What is answered, one line, is told to whoever publishes. What fails is logged: it neither stops nor undoes
+the release.
 """

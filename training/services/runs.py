@@ -205,10 +205,20 @@ def _options(run: TrainingRun) -> list[str]:
     for flag, value in (("--preset", run.preset), ("--arms", run.arms), ("--seeds", run.seeds)):
         if value:
             options += [flag, str(value)]
+    options += _machine_of(Path(run.folder))
     if run.config:
         _config_of(run).write_text(run.config, encoding="utf-8")
         options += ["--config", str(_config_of(run))]
     return options
+
+
+def _machine_of(folder: Path) -> list[str]:
+    """The device and the threads that a run began with: its trainer goes on with no others."""
+    try:
+        held = json.loads((folder / "run.json").read_text("utf-8"))
+        return ["--device", str(held["device"]), "--threads", str(held["threads"])]
+    except (OSError, ValueError, KeyError):
+        return []
 
 
 def _config_of(run: TrainingRun) -> Path:
