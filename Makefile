@@ -42,7 +42,8 @@ bench-quality: peers ## quality beside crowd-kit and cleanlab, on the vote table
 bench-export: install-dev ## export of 10^4 and 10^5 small pictures beside cp -r and stripping (PEER=python with datumaro)
 	@$(PY) -m benchmarks.export_speed $(if $(PEER),--peer $(PEER))
 
-bench-training: install-dev ## what CIFAR-10N's real label errors cost, through all of Assay (DATA=FOLDER with cifar10n/)
+bench-training: install-dev ## speed beside torchvision's reference loop; what CIFAR-10N's label errors cost (DATA=FOLDER with cifar10n/)
+	@$(PY) -m benchmarks.training_speed
 	@$(PY) -m benchmarks.training_cifar10n $(DATA)
 
 format: install-dev ## format the code and mend what the linter can
