@@ -29,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit code: 0 done, 1 the page cannot be written, 2 runs that cannot be compared."""
     args = _parser().parse_args(argv)
     try:
+        if args.html and not args.html.absolute().parent.is_dir():
+            raise TrainedError(f"{args.html}: no such folder to write into")
         runs = open_runs(args.runs)
         if len(runs) < 2:
             raise TrainedError("one run is nothing to compare; give two or more")

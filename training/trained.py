@@ -201,12 +201,12 @@ class Nets:
         Raises:
             ShortOfMemory: one picture is too large for the device.
         """
-        from training.batches import feature_batches
         from training.loop import Inputs, predict
         from training.networks import OnFrozen
 
         if self.backbone is not None:
-            inputs = Inputs(feature_batches(self._features(pixels), False), self.classes, "fp32")
+            features = self._features(pixels)
+            inputs = Inputs(lambda chosen, chance: features[chosen], self.classes, "fp32")
             nets = self.tops
         else:
             inputs = Inputs(self._batches(pixels), self.classes, self.precision)
@@ -226,7 +226,7 @@ class Nets:
         return picture_batches(pixels, self.device, parse(()), self.size, normal=self.normal)
 
     def _features(self, pixels: np.ndarray) -> torch.Tensor:
-        """float32[1, n, width]; in the batches, and with one thread each, as the run computed them."""
+        """float32[n, width]; in the batches, and with one thread each, as the run computed them."""
         import torch
 
         from training.backbone import BATCH, pooled
@@ -242,7 +242,7 @@ class Nets:
         workers = self.threads if self.device.type == "cpu" else 1
         with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             found = np.concatenate(list(pool.map(one, parts)), axis=1)
-        return torch.from_numpy(found).to(self.device)
+        return torch.from_numpy(found[0]).to(self.device)
 
 
 def _ready(net: nn.Module, device: torch.device) -> nn.Module:

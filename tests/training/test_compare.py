@@ -197,6 +197,7 @@ def test_a_change_of_settings_is_named(tmp_path: Path, capsys: pytest.CaptureFix
         (["a", "empty"], "holds no run"),
         (["a", "b", "--arm", "majority"], "not all runs have the arm majority"),
         (["a", "m"], "share no arm"),
+        (["a", "b", "--html", "nowhere/page.html"], "no such folder to write into"),
     ],
 )
 def test_unusable_arguments_get_one_line(
@@ -213,6 +214,34 @@ def test_unusable_arguments_get_one_line(
     told = capsys.readouterr()
     assert words in told.err
     assert (told.out, told.err.count("\n")) == ("", 1)
+
+
+def test_broken_answers_are_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old = write_run(tmp_path / "a", {"consensus": 0.5}, images=range(20), seeds=1)
+    new = write_run(tmp_path / "b", {"consensus": 0.5}, images=range(20), seeds=2, version="2.0.0")
+    file = new / "predictions.parquet"
+    whole = pd.read_parquet(file)
+
+    def refused() -> str:
+        assert main([str(old), str(new)]) == 2
+        line = capsys.readouterr().err
+        assert line.count("\n") == 1, line
+        return line
+
+    whole.iloc[:-1].to_parquet(file)
+    assert "lacks answers" in refused()
+    pd.concat([whole, whole.iloc[:1]]).to_parquet(file)
+    assert "twice" in refused()
+    whole.drop(columns="label").to_parquet(file)
+    assert "no column label" in refused()
+    whole.assign(fold=0).to_parquet(file)
+    assert "judges no test picture" in refused()
+    file.write_bytes(b"nothing")
+    assert "not a readable table" in refused()
+    file.unlink()
+    assert "missing" in refused()
+    (new / "metrics.json").write_text("[]")
+    assert "no arms" in refused()
 
 
 def test_real_runs_can_be_compared(

@@ -41,14 +41,15 @@ th,td{padding:6px 8px 6px 0;border-bottom:1px solid var(--line);text-align:right
 th:first-child,td:first-child{text-align:left}th{font-weight:600}tr.main td{font-weight:600}
 img.plot{max-width:100%;height:auto;display:block}figure{margin:8px 0}
 .warn{border-left:3px solid #b26a00;padding:2px 12px;margin:8px 0}
-.cards,.cams{display:flex;flex-wrap:wrap;gap:16px}.cards figure{width:124px;margin:0}
+.cards,.cams{display:flex;flex-wrap:wrap;gap:12px}.cards figure{width:116px;margin:0}
 .cam{display:flex;gap:4px}.cam figure{width:96px;margin:0}
 .cam img,.cards img{width:96px;height:96px;background:#777}
 .cams figcaption,.cards figcaption{font-size:12px;line-height:1.35;overflow-wrap:anywhere}
 .row{display:flex;flex-wrap:wrap;gap:8px;align-items:center}.row img{width:72px;height:72px;background:#777}
 code,pre{font:13px/1.45 ui-monospace,monospace}pre{white-space:pre-wrap;overflow-wrap:anywhere;
   background:#f5f6f7;padding:12px}
-@media print{body{padding:0;max-width:none;font-size:11pt}h2,h3{break-after:avoid}dl{font-size:8pt}
+@media print{body{padding:0;max-width:none;font-size:11pt}dl{font-size:8pt;break-inside:avoid}
+  h2,h3,p:has(+.row),p:has(+figure){break-after:avoid}
   table{font-size:7.5pt}th,td{padding:4px 5px 4px 0}
   figure,tr,.row,.cam{break-inside:avoid}pre,.warn{break-inside:avoid}}
 """
@@ -203,10 +204,20 @@ def _mean_by_epoch(lines: Sequence[np.ndarray]) -> np.ndarray:
 def _provenance(metrics: dict[str, Any]) -> str:
     """The command, and all that the figures depend on besides."""
     release = metrics["release"]
-    facts = {"release": f"{release['name']} {release['version']}", "fingerprint": release["fingerprint"]}
+    facts = {"release": f"{release['name']} {release['version']}", **_of_release(metrics["release_facts"])}
+    facts |= {"fingerprint": release["fingerprint"]}
     around = {key: value for key, value in metrics["environment"].items() if value is not None}
     settings = {key: value for key, value in metrics["settings"].items() if key != "arms"}
     return (
         f"<h2>How to repeat it</h2><pre>{escape(metrics['command'])}</pre>"
         f"{listing(facts, 1)}<h3>Environment</h3>{listing(around)}<h3>Settings</h3>{listing(settings)}"
     )
+
+
+def _of_release(facts: dict[str, Any]) -> dict[str, str]:
+    """How large the release is, and what its votes cost where people were paid."""
+    splits = ", ".join(f"{count:,} {split}" for split, count in facts["pictures"].items())
+    told = {"pictures": splits, "votes": f"{facts['votes']:,}"}
+    if facts["cost"] and "usd" in facts["cost"]:
+        told["cost of the votes"] = f"{facts['cost']['usd']:,.2f} USD"
+    return told
