@@ -2,31 +2,50 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.augment import Augmentation
 from training.loop import Batches
 
 PLAIN = ((127.0, 127.0, 127.0), (64.0, 64.0, 64.0))
 """Mean and deviation of each channel (0 to 255), for nets from scratch: about -2 to 2."""
+SCALED = 1024
+"""Rows of features that are scaled at a time."""
 RESIDENT_SHARE = 0.5
 """Of a GPU's free memory, what pictures may take; the rest is for the nets."""
 
 
-def feature_batches(features: Tensor, flip: bool) -> Batches:
+class FeatureBatches:
     """Rows of `features` (float32[2, n, d], as it is and mirrored); with `flip`, each view equally likely."""
 
-    def batch(rows: Tensor, chance: torch.Generator | None) -> Tensor:
-        if chance is None or not flip:
-            return features[0, rows]
-        view = torch.randint(0, 2, rows.shape, generator=chance, device=rows.device)
-        return features[view, rows]
+    def __init__(self, features: Tensor, flip: bool) -> None:
+        self.features, self.flip = features, flip
+        self._lock = threading.Lock()
+        self._scaled: dict[torch.dtype, FeatureBatches] = {}
 
-    return batch
+    def __call__(self, rows: Tensor, chance: torch.Generator | None) -> Tensor:
+        """float[m, d] of rows (int64[m]); None for evaluation: as they are."""
+        views, n, width = self.features.shape
+        if chance is not None and self.flip:
+            rows = rows + n * torch.randint(0, 2, rows.shape, generator=chance, device=rows.device)
+        return self.features.view(views * n, width).index_select(0, rows)
+
+    def scaled(self, scale: nn.Module, dtype: torch.dtype) -> FeatureBatches:
+        """The same after `scale` (in every call the same one), in `dtype`; computed once for all threads."""
+        with self._lock:
+            if dtype not in self._scaled:
+                found = torch.empty_like(self.features, dtype=dtype)
+                with torch.no_grad():
+                    for view, into in zip(self.features, found, strict=True):
+                        for rows, target in zip(view.split(SCALED), into.split(SCALED), strict=True):
+                            target.copy_(scale(rows))
+                self._scaled[dtype] = FeatureBatches(found, self.flip)
+            return self._scaled[dtype]
 
 
 def picture_batches(

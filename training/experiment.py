@@ -17,7 +17,7 @@ from training import networks
 from training.arms import Labellings, Targets
 from training.augment import Augmentation
 from training.backbone import open_features
-from training.batches import feature_batches, picture_batches
+from training.batches import FeatureBatches, picture_batches
 from training.cache import Pictures
 from training.loop import Inputs, Snapshots, Validation, Watch, fit, predict
 from training.loop.allocator import keep_freed_memory
@@ -171,7 +171,7 @@ def set_up(
     # A linear head is too small to gain from bf16.
     taught_in = precision if settings.hidden and device.type == "cpu" else "fp32"
     dropped = bool(settings.dropout)
-    inputs = Inputs(feature_batches(features, mirrored), classes, taught_in, mix, alone=dropped)
+    inputs = Inputs(FeatureBatches(features, mirrored), classes, taught_in, mix, alone=dropped)
     return replace(bench, inputs=inputs, fresh=top, kept_features=True)
 
 

@@ -28,6 +28,7 @@ from torch.nn.functional import cross_entropy
 from training import networks
 from training.augment.mixing import shares
 from training.backbone import autocast
+from training.batches import FeatureBatches
 from training.loop.chance import step_key
 from training.loop.failures import DivergedError
 from training.loop.fit import Fitted, Watch
@@ -75,7 +76,7 @@ def fit_heads(
 
     Args:
         nets: heads on features, all with the same `Standardise` first; see `networks.head`.
-        inputs, rows, seed, pictures: as for `fit`; shared by all.
+        inputs, rows, seed, pictures: as for `fit`; shared by all. The batches are `FeatureBatches`.
         targets: for each head int64[n] classes or float32[n, classes].
         names: what messages call each head.
         watches: for each head who watches it, or none.
@@ -125,7 +126,10 @@ class _Group:
         pictures: int,
     ) -> None:
         self.inputs, self.rows, self.settings, self.seed = inputs, rows, settings, seed
-        self.scale, self.heads = nets[0][0], [net[1:].train() for net in nets]
+        self.heads = [net[1:].train() for net in nets]
+        bits = torch.bfloat16 if inputs.precision == "bf16" else torch.float32
+        assert isinstance(inputs.batches, FeatureBatches)
+        self.batches = inputs.batches.scaled(nets[0][0], bits)
         self.targets = torch.stack([shares(own, inputs.classes) for own in targets])
         self.labels = labels_of(targets[0]).cpu()
         self.size = min(settings.batch, pictures)
@@ -152,9 +156,8 @@ class _Group:
         step, steps = self.epoch * self.per_epoch + index, self.settings.epochs * self.per_epoch
         set_rate(self.optimizer, rate_at(step, steps, self.settings))
         self.chance.manual_seed(step_key(self.seed, self.epoch, index, 0))
+        x = self.batches(self.rows[chosen], self.chance)
         with autocast(self.rows.device, self.inputs.precision):
-            x = self.scale(self.inputs.batches(self.rows[chosen], self.chance))
-            x = x.bfloat16() if self.inputs.precision == "bf16" else x  # once, not by each head
             scores = torch.stack([head(x) for head in self.heads]).float()
         wanted = self.targets[:, chosen]
         smoothing = self.settings.label_smoothing

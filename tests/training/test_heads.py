@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from training import heads, networks
 from training.arms.prepare import prepare
-from training.batches import feature_batches
+from training.batches import FeatureBatches
 from training.experiment import Bench, Machine
 from training.heads import fit_heads, suits
 from training.loop import DivergedError, Inputs, Snapshots, fit
@@ -36,7 +36,7 @@ def _one_thread() -> object:
 
 def inputs(precision: str = "fp32") -> Inputs:
     features = torch.randn(2, PICTURES, WIDTH, generator=torch.Generator().manual_seed(1))
-    return Inputs(feature_batches(features, True), CLASSES, precision, alone=False)
+    return Inputs(FeatureBatches(features, True), CLASSES, precision, alone=False)
 
 
 def net(seed: int = 0, hidden: int = 8) -> nn.Sequential:
@@ -138,22 +138,26 @@ def test_a_stopped_group_goes_on_to_the_same_bits(tmp_path: Path) -> None:
 
 
 def test_a_head_that_diverges_is_named_and_its_last_good_weights_are_kept(tmp_path: Path) -> None:
-    bad = labels(1).clone()
-    calls = []
+    class Breaking(FeatureBatches):
+        """Gives infinities from the second epoch on."""
 
-    def batches(rows: Tensor, chance: torch.Generator | None) -> Tensor:
-        calls.append(len(rows))
-        x = torch.ones(len(rows), WIDTH)
-        return x * float("inf") if len(calls) > 2 else x
+        steps = 0
 
-    broken = Inputs(batches, CLASSES, alone=False)
+        def __call__(self, rows: Tensor, chance: torch.Generator | None) -> Tensor:
+            self.steps += 1
+            return super().__call__(rows, chance) * (float("inf") if self.steps > 2 else 1)
+
+        def scaled(self, scale: nn.Module, dtype: torch.dtype) -> FeatureBatches:
+            return self
+
+    broken = Inputs(Breaking(torch.randn(2, PICTURES, WIDTH), True), CLASSES, alone=False)
     snapshots = Snapshots(tmp_path / "group.pt")
     with pytest.raises(DivergedError) as raised:
         fit_heads(
             [net(), net()],
             broken,
             torch.arange(PICTURES),
-            [labels(0), bad],
+            [labels(0), labels(1)],
             SETTINGS,
             5,
             names=["majority, seed 5", "other"],
@@ -194,7 +198,7 @@ def run(release_folder: Path, folder: Path, arms: tuple[str, ...], seeds: int) -
     split = release.manifest["split"].to_numpy()
     train, test = (torch.from_numpy(np.flatnonzero(split == name)) for name in ("train", "test"))
     bench = Bench(
-        Inputs(feature_batches(features, True), CLASSES, alone=False),
+        Inputs(FeatureBatches(features, True), CLASSES, alone=False),
         lambda: networks.head(features[0], CLASSES, 8),
         train[torch.from_numpy(np.asarray(labellings.rows))],
         test,
