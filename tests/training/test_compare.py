@@ -132,7 +132,7 @@ def test_only_pictures_count_that_all_runs_answered_under_one_reference(
     assert counts["shared"] == 60 - len(moved)
     assert counts["not_shared"] == {"1.0.0": 40, "2.0.0": 70}
     assert counts["references_differ"] == len(moved) > 0
-    assert "1.0.0 40, 2.0.0 70" in found["basis"]
+    assert "40 of 1.0.0, 70 of 2.0.0" in found["basis"]
     assert f"their references differ: {len(moved)}" in found["basis"]
     # What is left is answered alike by both: nothing differs.
     assert found["differences"][0]["value"] == pytest.approx(0, abs=0.2)

@@ -73,7 +73,7 @@ def basis(comparison: Comparison) -> str:
         f"answered, paired by picture and by {many} {'seed' if many == '1' else 'seeds'}; intervals are 95%."
     )
     if any(shared.only.values()):
-        more = ", ".join(f"{name} {count:,}" for name, count in shared.only.items() if count)
+        more = ", ".join(f"{count:,} of {name}" for name, count in shared.only.items() if count)
         words += f" Left out, because not all runs have them: {more}."
     if shared.differing:
         words += f" Left out, because their references differ: {shared.differing:,}."
