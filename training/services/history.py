@@ -46,14 +46,17 @@ def settings_of(run: TrainingRun) -> str:
 
 
 def accuracy_history(dataset: Dataset, wanted: str = "") -> History:
-    """The newest finished run of each release under `wanted` settings; else under those of the newest run."""
+    """The newest finished run of each release under `wanted` settings.
+
+    Where nobody has run those: under the settings that most releases share, of equals the newest.
+    """
     runs = TrainingRun.objects.filter(release__dataset=dataset, state=TrainingRun.State.DONE)
     by_settings: dict[str, dict[int, TrainingRun]] = {}
     for run in runs.select_related("release__dataset").order_by("-id")[:LISTED]:
         if (run.metrics or {}).get("arms"):
             by_settings.setdefault(settings_of(run), {}).setdefault(run.release_id, run)
-    newest = next(iter(by_settings), "")
-    chosen = wanted if wanted in by_settings else newest
+    usual = max(by_settings, key=lambda name: len(by_settings[name]), default="")
+    chosen = wanted if wanted in by_settings else usual
     kept = sorted(by_settings.get(chosen, {}).values(), key=lambda run: _age(run.release.version))
     return History(chosen, sorted(by_settings), [_entry(run) for run in kept])
 
