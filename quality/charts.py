@@ -298,7 +298,7 @@ def _line(points: Sequence[tuple[float, Measured]], y: Callable[[float], float],
 def _scale(low: float, high: float) -> tuple[float, float, float]:
     """Ends of an axis that holds both, and the step between its marks: at most six of them."""
     steps = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
-    step = next((s for s in steps if high - low <= 4 * s), 0.2)
+    step = next((s for s in steps if high - low <= 4 * s + 1e-9), 0.2)
     below, above = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return below * step, max(above, below + 1) * step, step
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quality.charts import Bar, Part, bars, histogram, interval, posterior, progress
+from quality.charts import Bar, Line, Measured, Part, bars, histogram, interval, lines, posterior, progress
 from quality.paging import place_after, token
 
 NASTY = '<script>"&'
@@ -95,3 +95,32 @@ def test_a_token_names_its_place_exactly(number, pk):
 )
 def test_nonsense_is_the_first_page(text):
     assert place_after(text) is None
+
+
+def test_lines_mark_each_measured_place_and_name_each_line_once():
+    rows = [
+        Line("consensus", [Measured(0.70, 0.66, 0.74), None, Measured(0.75, 0.71, 0.79)]),
+        Line("majority", [Measured(0.70, 0.66, 0.74), Measured(0.70, 0.6, 0.8), Measured(0.75, 0.7, 0.8)]),
+        Line(NASTY, [None, None, None]),
+    ]
+    chart = parsed(lines(rows, ["1.0.0", "1.1.0", NASTY], title=NASTY))
+    scale, field, names = chart.findall("./div/svg")
+    marks = [mark for mark in field.iter("svg") if mark is not field]
+    assert len(marks) == 5
+    assert len({mark.find("*").tag for mark in marks}) == 2, "shapes, not colours alone"
+    heights = [float(text.get("y")) for text in names.iter("text")]
+    assert len(heights) == 2, "a line without a point has no name"
+    assert heights[1] - heights[0] >= 16, "equal ends are written apart"
+    assert [text.text for text in scale.iter("text")] == ["60%", "65%", "70%", "75%", "80%"]
+    assert lines([Line("a", [None])], ["1"], title="t") == ""
+
+
+@given(st.lists(st.tuples(*[st.floats(0, 1)] * 3), min_size=1, max_size=30))
+def test_lines_stay_on_their_axis(points):
+    measured = [Measured(sorted(p)[1], min(p), max(p)) for p in points]
+    chart = parsed(lines([Line("a", measured)], [str(i) for i in range(len(points))], title="t"))
+    field = chart.findall("./div/svg")[1]
+    for line in field.iter("line"):
+        assert 9 <= float(line.get("y1")) <= 215
+        assert 9 <= float(line.get("y2")) <= 215
+    assert sum(1 for _ in field.iter("text")) <= 6
