@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 TOP = 5
 BATCH = 256
 MOST_NAMED = 10
+LEAST = 1e-6
+"""Probabilities below this are not written for quality."""
 LISTS = (".txt", ".csv", ".csv.gz", ".parquet")
 EXAMPLE = f"""example:
   python -m training.predict runs/clothing-1.0.0 photos new/*.jpg -o said.csv
@@ -41,7 +43,9 @@ files, folders (with all below them), patterns in quotes ('photos/**/*.jpg'), li
 table: column path, file or image) and releases, whose pictures are called by their SHA-256; all others by
 their paths. Without --arm it is {", ".join(PREFERRED[:-1])} or {PREFERRED[-1]}, the first that the run has;
 without --seed the mean of the arm's nets. --wide writes a row a picture, as export.score reads it:
-image,category1,...,probability1,...
+image,category1,...,probability1,... With --probabilities P also a table of all categories, which
+quality.aggregate --pictures counts as one more voter and quality.issues reads: of pictures that the nets were
+never taught, or it repeats their labels.
 """
 
 
@@ -110,18 +114,14 @@ def _fail(message: str, code: int) -> int:
 
 def _run(args: argparse.Namespace) -> dict[str, Any]:
     """Check the arguments, ask the nets, write; the summary that `--json` prints."""
-    table_kind(args.output)
-    if not Path(args.output).resolve().parent.is_dir():
-        raise BadTable(f"{args.output}: no such folder to write into")
-    for name, least in (("--top", args.top), ("--batch", args.batch), ("--threads", args.threads)):
-        if least is not None and least < 1:
-            raise BadTable(f"{name} must be 1 or more")
+    written = _check(args)
     run = open_run(args.run)
     arm = run.arm(args.arm)
     seeds = run.seeds_of(arm, args.seed)
     pictures = find_pictures(args.images, args.split)
-    if Path(args.output).resolve() in {picture.file.resolve() for picture in pictures}:
-        raise BadTable(f"{args.output} is one of the pictures; results go to a file of their own")
+    read = {picture.file.resolve() for picture in pictures}
+    if taken := [path for path in written if Path(path).resolve() in read]:
+        raise BadTable(f"{taken[0]} is one of the pictures; results go to a file of their own")
 
     import torch  # after the input was found usable: loading it takes seconds
 
@@ -136,12 +136,17 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     except ValueError as error:
         raise BadTable(str(error)) from None
     nets = Nets(run, arm, seeds, device, None if args.precision == "run" else args.precision, threads)
-    said = ask(nets, pictures, min(args.top, len(run.classes)), args.batch, threads)
+    top = min(args.top, len(run.classes))
+    said = ask(nets, pictures, len(run.classes) if args.probabilities else top, args.batch, threads)
     if not said.names:
         raise RuntimeError(
             f"none of {number_of(len(pictures), 'picture')} can be decoded; nothing was written"
         )
-    write_table((wide if args.wide else long)(said, run), args.output)
+    write_table((wide if args.wide else long)(said, run, top), args.output)
+    if args.probabilities:
+        every = long(said, run, len(run.classes)).set_axis(["task", "label", "probability"], axis=1)
+        every = every[every["probability"] >= LEAST].sort_values(["task", "label"])
+        write_table(every, args.probabilities)
     return {
         "pictures": len(said.names),
         "unreadable": said.unreadable,
@@ -150,6 +155,21 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
         "device": device.type,
         "precision": nets.precision,
     }
+
+
+def _check(args: argparse.Namespace) -> list[str]:
+    """The files to write. BadTable: they, or a number, cannot be used."""
+    written = [path for path in (args.output, args.probabilities) if path]
+    for path in written:
+        table_kind(path)
+        if not Path(path).resolve().parent.is_dir():
+            raise BadTable(f"{path}: no such folder to write into")
+    if len({Path(path).resolve() for path in written}) < len(written):
+        raise BadTable("both tables are to be written into one file; give them names of their own")
+    for name, least in (("--top", args.top), ("--batch", args.batch), ("--threads", args.threads)):
+        if least is not None and least < 1:
+            raise BadTable(f"{name} must be 1 or more")
+    return written
 
 
 def ask(nets: Nets, pictures: Sequence[Picture], top: int, batch: int, threads: int) -> Said:
@@ -188,26 +208,25 @@ def _decoded(
                 yield parts[number - 1], [future.result() for future in waiting]
 
 
-def long(said: Said, run: Trained) -> pd.DataFrame:
-    """`image,category,probability`, by image, the most probable first."""
-    top = said.classes.shape[1]
+def long(said: Said, run: Trained, top: int) -> pd.DataFrame:
+    """`image,category,probability`, by image, the `top` most probable first."""
     names = np.array(run.classes, dtype=object)
     frame = pd.DataFrame(
         {
             "image": np.repeat(np.array(said.names, dtype=object), top),
-            "category": names[said.classes].ravel(),
-            "probability": np.round(said.probabilities.ravel(), 6),
+            "category": names[said.classes[:, :top]].ravel(),
+            "probability": np.round(said.probabilities[:, :top].ravel(), 6),
         }
     )
     return frame.sort_values("image", kind="stable", ignore_index=True)
 
 
-def wide(said: Said, run: Trained) -> pd.DataFrame:
+def wide(said: Said, run: Trained, top: int) -> pd.DataFrame:
     """`image,category1,…,probability1,…`, a row a picture, by image."""
-    names, top = np.array(run.classes, dtype=object), range(said.classes.shape[1])
+    names = np.array(run.classes, dtype=object)
     columns: dict[str, Any] = {"image": said.names}
-    columns |= {f"category{n + 1}": names[said.classes[:, n]] for n in top}
-    columns |= {f"probability{n + 1}": np.round(said.probabilities[:, n], 6) for n in top}
+    columns |= {f"category{n + 1}": names[said.classes[:, n]] for n in range(top)}
+    columns |= {f"probability{n + 1}": np.round(said.probabilities[:, n], 6) for n in range(top)}
     return pd.DataFrame(columns).sort_values("image", kind="stable", ignore_index=True)
 
 
@@ -291,6 +310,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, metavar="N", help="one net alone (default: the mean of all)")
     parser.add_argument("--top", type=int, default=TOP, metavar="N", help=f"categories (default: {TOP})")
     parser.add_argument("--wide", action="store_true", help="a row a picture, as export.score reads it")
+    parser.add_argument(
+        "--probabilities",
+        metavar="P",
+        help="also write task,label,probability of all categories, for quality",
+    )
     parser.add_argument("--split", metavar="NAME", help="of releases, only train, val or test")
     parser.add_argument("--batch", type=int, default=BATCH, metavar="N", help=f"pictures (default: {BATCH})")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")

@@ -14,6 +14,7 @@ from torchvision import models
 
 from export.score import score
 from ingest.tables import read_table
+from quality.aggregate import main as aggregate
 from training.cache import decode
 from training.predict import find_pictures, main
 from training.retrain import main as retrain
@@ -122,6 +123,24 @@ def test_rows_for_the_scorer(release_folder: Path, small_run: Path, tmp_path: Pa
     assert found["missing"] == found["unknown_categories"] == 0
 
 
+def test_a_table_for_quality(release_folder: Path, small_run: Path, tmp_path: Path) -> None:
+    out, every = tmp_path / "said.csv", tmp_path / "every.csv"
+    more = [*ONE, "--split", "test", "--top", "1", "--probabilities", str(every)]
+    assert main([str(small_run), str(release_folder), "-o", str(out), *more]) == 0
+    table, best = pd.read_csv(every), pd.read_csv(out)
+    assert list(table.columns) == ["task", "label", "probability"]
+    assert len(best) == 36
+    assert table.groupby("task")["probability"].sum().to_numpy() == pytest.approx(1, abs=1e-5)
+    likeliest = table.loc[table.groupby("task")["probability"].idxmax()].set_index("task")["label"]
+    assert likeliest.to_dict() == dict(zip(best["image"], best["category"], strict=True))
+    votes = pd.read_parquet(release_folder / "votes.parquet").rename(columns={"image": "task"})
+    votes = votes[votes["task"].isin(table["task"])]
+    votes.to_csv(tmp_path / "votes.csv", index=False)
+    given_ = [str(tmp_path / "votes.csv"), "-o", str(tmp_path / "consensus.csv"), "--pictures", str(every)]
+    assert aggregate(given_) == 0
+    assert len(pd.read_csv(tmp_path / "consensus.csv")) == 36
+
+
 def test_what_cannot_be_decoded_is_told_and_left_out(
     release_folder: Path, small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,6 +207,7 @@ def test_what_pictures_can_be_named_by(tmp_path: Path, monkeypatch: pytest.Monke
         ("P", ("--split", "test"), "--split goes with a release"),
         ("P", ("-o", "said.txt"), "ends in"),
         ("P", ("-o", "nowhere/said.csv"), "no such folder"),
+        ("P", ("-o", "p.csv", "--probabilities", "p.csv"), "one file"),
     ],
 )
 def test_unusable_arguments_get_one_line(
