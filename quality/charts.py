@@ -243,10 +243,12 @@ def lines(rows: Sequence[Line], places: Sequence[str], *, title: str, height: in
         for tick in ticks
     ]
     wide = 100 / len(places)
-    every = -(-len(places) // 6)  # on a phone more would touch
+    every, few = -(-len(places) // 12), -(-len(places) // 3)  # more would touch, and sooner on a phone
     for place, name in enumerate(places):
-        if (len(places) - 1 - place) % every == 0:
-            grid.append(_text(wide * (place + 0.5), height - 6, name, "middle", muted=True))
+        back = len(places) - 1 - place
+        if back % every == 0 or back % few == 0:
+            text = _text(wide * (place + 0.5), height - 6, name, "middle", muted=True)
+            grid.append(text if back % few == 0 else text.replace('class="', 'class="fine ', 1))
     ends: list[tuple[float, Line]] = []
     for number, row in enumerate(rows):
         aside = min(2.0, wide / 8) * (number - (len(rows) - 1) / 2)
