@@ -17,6 +17,7 @@ from torchvision import models
 from tests.training.conftest import CLASSES
 from training import networks
 from training.report.gradcam import choose, gallery, heat_maps, overlay
+from training.report.rollout import attends, rollout
 from training.settings import Settings
 from training.trained import Nets, open_run
 
@@ -71,10 +72,38 @@ def test_a_frozen_backbone_and_its_head_have_maps() -> None:
     assert found.max() == 1
 
 
-def test_nets_that_attend_have_none() -> None:
+def transformer(layers: int) -> models.VisionTransformer:
     torch.manual_seed(0)
-    net = models.VisionTransformer(32, 8, 1, 2, 16, 32, num_classes=3).eval()
-    assert heat_maps(net, torch.randn(1, 3, 32, 32), [0]) is None
+    return models.VisionTransformer(32, 8, layers, 2, 16, 32, num_classes=3).eval()
+
+
+def test_of_one_layer_the_rollout_is_its_attention() -> None:
+    net, x = transformer(1), torch.randn(2, 3, 32, 32)
+    before = net(x)
+    found = rollout(net, x)
+    assert torch.equal(net(x), before)
+    with torch.no_grad():
+        block = net.encoder.layers[0]
+        tokens = torch.cat([net.class_token.expand(2, -1, -1), net._process_input(x)], 1)
+        seen = block.ln_1(tokens + net.encoder.pos_embedding)
+        _, weights = block.self_attention(seen, seen, seen, need_weights=True)
+    wanted = weights[:, 0, 1:].reshape(2, 4, 4)
+    wanted = wanted / wanted.amax((1, 2), keepdim=True)
+    assert found == pytest.approx(wanted.numpy(), abs=1e-5)
+
+
+def test_of_more_layers_it_is_their_product() -> None:
+    net = nn.Sequential(transformer(3), nn.Identity())
+    assert attends(net)
+    found = rollout(net, torch.randn(2, 3, 32, 32))
+    assert found.shape == (2, 4, 4)
+    assert found.reshape(2, -1).max(axis=1) == pytest.approx(1)
+    assert found.min() > 0
+    assert not attends(net_of("resnet18"))
+
+
+def test_nets_that_attend_have_no_such_maps() -> None:
+    assert heat_maps(transformer(1), torch.randn(1, 3, 32, 32), [0]) is None
     assert heat_maps(nn.Sequential(nn.Flatten(), nn.Linear(27, 3)), torch.randn(1, 3, 3, 3), [0]) is None
 
 

@@ -19,6 +19,7 @@ from PIL import Image
 
 from training.report import plots
 from training.report.page_parts import note, percent, section
+from training.report.rollout import attends, rollout
 from training.trained import Nets, Trained, TrainedError
 
 if TYPE_CHECKING:
@@ -188,33 +189,43 @@ def gallery(
     shown = np.stack([pixels[case.row] for case in cases])
     try:
         nets = Nets(run, arm, (seed,), device)
-        x = nets.normalised(shown)
-        taken = heat_maps(nets.whole(0), x, [case.predicted for case in cases])
-        meant = heat_maps(nets.whole(0), x, [case.true for case in cases])
+        net, x = nets.whole(0), nets.normalised(shown)
+        follow = attends(net)
+        taken = rollout(net, x) if follow else heat_maps(net, x, [case.predicted for case in cases])
+        meant = None if follow else heat_maps(net, x, [case.true for case in cases])
     except (TrainedError, RuntimeError) as error:  # a report without maps is better than none
         return section(TITLE, f"Not shown: {' '.join(str(error).split())[:200]}.")
-    if taken is None or meant is None:
-        words = f"{run.settings.model} attends to patches"
-        return section(TITLE, f"Not available: {words}, and Grad-CAM needs maps of a convolution at the end.")
+    if taken is None:
+        words = f"Not available: {run.settings.model} has no maps of a convolution at its end for Grad-CAM."
+        return section(TITLE, words)
     edge = (shown.shape[1] - nets.size) // 2
     shown = shown[:, edge : edge + nets.size, edge : edge + nets.size]
-    blocks = [_case(*each, names) for each in zip(cases, shown, taken, meant, strict=True)]
-    words = (
-        f"Red places speak most for the class named below the map, by the net of {arm}, seed {seed}: the "
-        "surest picture of each of the worst confusions, then some that are right."
-    )
-    how = (
-        "Grad-CAM (Selvaraju et al. 2017). Each map is scaled to its own maximum: they compare by place only."
-    )
+    others = [None] * len(cases) if meant is None else list(meant)
+    blocks = [_case(*each, names) for each in zip(cases, shown, taken, others, strict=True)]
+    words, how = _words(f"the net of {arm}, seed {seed}", follow)
     return section(TITLE, words, f'<div class="cams">{"".join(blocks)}</div>', note(how))
 
 
-def _case(case: Case, pixels: np.ndarray, taken: np.ndarray, meant: np.ndarray, names: Sequence[str]) -> str:
+def _words(whose: str, attention: bool) -> tuple[str, str]:
+    """What the maps show, and how they were made."""
+    chosen = "the surest picture of each of the worst confusions, then some that are right"
+    if attention:
+        how = "Attention rollout (Abnar & Zuidema 2020): where it attends, not what speaks for which class."
+        return f"From red places {whose} gathers most: {chosen}.", how
+    how = (
+        "Grad-CAM (Selvaraju et al. 2017). Each map is scaled to its own maximum: they compare by place only."
+    )
+    return f"Red places speak most for the class named below the map, by {whose}: {chosen}.", how
+
+
+def _case(
+    case: Case, pixels: np.ndarray, taken: np.ndarray, meant: np.ndarray | None, names: Sequence[str]
+) -> str:
     """The picture, the map of what it was taken for, and beside it that of what it is."""
     right = case.true == case.predicted
     said = f"{'rightly' if right else 'taken for'} {names[case.predicted]}, {percent(case.chances[0], 0)}"
     parts = [_picture(pixels, f"is {names[case.true]}"), _picture(overlay(pixels, taken), said)]
-    if not right:
+    if not right and meant is not None:
         words = f"for {names[case.true]}, {percent(case.chances[1], 0)}"
         parts.append(_picture(overlay(pixels, meant), words))
     return f'<div class="cam">{"".join(parts)}</div>'
