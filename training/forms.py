@@ -47,6 +47,11 @@ class StartForm(forms.Form):
         max_value=MOST_SEEDS,
         help_text=_("Runs of each labelling. Empty: the preset's number."),
     )
+    suspects = forms.BooleanField(
+        label=_("Judge the train pictures too, by nets that were not taught them"),
+        required=False,
+        help_text=_("What looks wrong can go back to people then. Takes a few more trainings."),
+    )
 
     def clean(self) -> dict[str, Any]:
         """Refuse what the trainer would refuse, in its words."""

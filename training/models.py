@@ -39,6 +39,7 @@ class TrainingRun(models.Model):
     arms = models.CharField(max_length=300, blank=True)
     seeds = models.PositiveSmallIntegerField(null=True, blank=True)
     config = models.TextField(blank=True, help_text="settings beside the preset, as TOML")
+    suspects = models.BooleanField(default=False, help_text="whether train pictures are judged out of fold")
     folder = models.TextField(blank=True)
     state = models.CharField(max_length=8, choices=State, default=State.QUEUED)
     error = models.TextField(blank=True)

@@ -104,6 +104,22 @@ def test_stopping_and_going_on(release: Release, person: Person, workers: list[i
     assert workers == [1]
 
 
+def test_a_finished_run_can_still_judge_its_train_pictures(
+    release: Release, person: Person, workers: list[int]
+) -> None:
+    run = start_run(release)
+    TrainingRun.objects.update(state="done")
+    client = person("curator")
+    client.post(f"/d/birds/runs/{run.pk}/again", {"suspects": "1"})
+    run.refresh_from_db()
+    assert (run.state, run.suspects, workers) == ("queued", True, [1])
+    TrainingRun.objects.update(state="done")
+    again = client.post(f"/d/birds/runs/{run.pk}/again", {"suspects": "1"}, follow=True)
+    assert "nothing to go on with" in again.content.decode()
+    client.post(FORM, {"preset": "quick", "suspects": "on"})
+    assert TrainingRun.objects.get(preset="quick").suspects
+
+
 def test_a_failed_run_shows_the_end_of_its_log(release: Release, person: Person, trainer: Stand) -> None:
     trainer(r'mkdir -p "$5"; printf "reading\n<b>loss is NaN</b>\nretrain: it diverged\n" >&2; exit 1')
     run = start_run(release)

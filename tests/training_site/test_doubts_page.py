@@ -121,6 +121,6 @@ def test_a_run_that_judged_only_test_pictures_says_what_to_do(run: TrainingRun, 
     page = person("curator").get(page_of(run))
     assert page.status_code == 200
     assert "no such file" in page.content.decode()
-    assert "the labelling cleaned" in page.content.decode()
+    assert "Have its train pictures judged" in page.content.decode()
     judged(Path(run.folder), doubted=0)
     assert "doubt no consensus" in person("curator").get(page_of(run)).content.decode()

@@ -227,9 +227,9 @@ def test_settings_beside_the_preset_reach_the_trainer_by_file(
     # By its number it goes on with the same, and with the machine that it began on.
     (Path(run.folder) / "run.json").write_text(json.dumps({"device": "cpu", "threads": 3}))
     with pytest.raises(SystemExit):
-        call_command("retrain", "--run", str(run.pk))
+        call_command("retrain", "--run", str(run.pk), "--suspects")
     run.refresh_from_db()
-    assert "--device cpu --threads 3" in run.error
+    assert "--suspects --device cpu --threads 3" in run.error
 
 
 @pytest.mark.parametrize(

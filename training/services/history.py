@@ -50,7 +50,8 @@ def accuracy_history(dataset: Dataset, wanted: str = "") -> History:
 
     Where nobody has run those: under the settings that most releases share, of equals the newest.
     """
-    runs = TrainingRun.objects.filter(release__dataset=dataset, state=TrainingRun.State.DONE)
+    # Whatever its state: a finished run that judges its train pictures later on has found what it found.
+    runs = TrainingRun.objects.filter(release__dataset=dataset, metrics__isnull=False)
     by_settings: dict[str, dict[int, TrainingRun]] = {}
     for run in runs.select_related("release__dataset").order_by("-id")[:LISTED]:
         if (run.metrics or {}).get("arms"):

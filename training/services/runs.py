@@ -58,19 +58,26 @@ class NotDue(RuntimeError):
 
 
 def start_run(
-    release: Release, preset: str = "", arms: str = "", seeds: int | None = None, config: str = ""
+    release: Release,
+    preset: str = "",
+    arms: str = "",
+    seeds: int | None = None,
+    config: str = "",
+    suspects: bool = False,
 ) -> TrainingRun:
     """A run to perform: the unfinished one with the same settings, or a new one.
 
     Args:
         preset, arms, seeds: as the trainer's options; left empty, the trainer's defaults.
         config: further settings as TOML.
+        suspects: have train pictures judged by nets that were not taught them, too.
     """
-    same = TrainingRun.objects.filter(release=release, preset=preset, arms=arms, seeds=seeds, config=config)
+    wanted = {"preset": preset, "arms": arms, "seeds": seeds, "config": config, "suspects": suspects}
+    same = TrainingRun.objects.filter(release=release, **wanted)
     unfinished = same.unfinished().order_by("-id").first()
     if unfinished:
         return unfinished
-    run = TrainingRun.objects.create(release=release, preset=preset, arms=arms, seeds=seeds, config=config)
+    run = TrainingRun.objects.create(release=release, **wanted)
     run.folder = str(settings.RUNS_DIR / f"{release}-run{run.pk}")
     run.save(update_fields=["folder"])
     return run
@@ -131,6 +138,18 @@ def stop_run(run: TrainingRun) -> bool:
         return False
     run.refresh_from_db()
     ask_to_stop(run.process)
+    return True
+
+
+def want_suspects(run: TrainingRun) -> bool:
+    """Have the run judge its train pictures too; True where it did not want that before.
+
+    A finished run then has something left to do: it keeps its trainings and adds the judgements.
+    """
+    if run.suspects:
+        return False
+    run.suspects = True
+    run.save(update_fields=["suspects"])
     return True
 
 
@@ -205,6 +224,7 @@ def _options(run: TrainingRun) -> list[str]:
     for flag, value in (("--preset", run.preset), ("--arms", run.arms), ("--seeds", run.seeds)):
         if value:
             options += [flag, str(value)]
+    options += ["--suspects"] if run.suspects else []
     options += _machine_of(Path(run.folder))
     if run.config:
         _config_of(run).write_text(run.config, encoding="utf-8")

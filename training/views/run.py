@@ -18,7 +18,7 @@ from ingest.models import Dataset
 from quality.charts import Part, interval, progress
 from training.jobs import enqueue
 from training.models import TrainingRun
-from training.services.runs import NoReleaseFolder, release_folder, stop_run
+from training.services.runs import NoReleaseFolder, release_folder, stop_run, want_suspects
 from training.services.standing import Standing, standing_of
 from training.services.trainer import said_last
 from training.views.runs import is_curator
@@ -73,9 +73,13 @@ def run_report(request: HttpRequest, dataset: Dataset, pk: int) -> HttpResponse:
 @require_POST
 @dataset_page()
 def again(request: HttpRequest, dataset: Dataset, pk: int) -> HttpResponse:
-    """Go on with a run that failed, was stopped, or was left in the middle. Curators only."""
+    """Go on with a run that failed, was stopped, or was left in the middle. Curators only.
+
+    With `suspects` also with one that is done but has not judged its train pictures.
+    """
     run = run_of(dataset, pk)
-    if run.state == TrainingRun.State.DONE:
+    done = run.state == TrainingRun.State.DONE
+    if done and not ("suspects" in request.POST and want_suspects(run)):
         messages.error(request, _("This run is done: there is nothing to go on with."))
     elif run.state == TrainingRun.State.RUNNING and not standing_of(run).abandoned:
         messages.error(request, _("This run is under way already."))

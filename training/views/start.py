@@ -23,7 +23,8 @@ def start(request: HttpRequest, dataset: Dataset, version: str) -> HttpResponse:
     why_not = _why_not(release)
     if request.method == "POST" and not why_not and form.is_valid():
         wishes = form.wishes
-        run = start_run(release, wishes.preset, wishes.arms, wishes.seeds, wishes.config)
+        suspects = form.cleaned_data["suspects"]
+        run = start_run(release, wishes.preset, wishes.arms, wishes.seeds, wishes.config, suspects)
         if run.state != run.State.RUNNING:
             queue(request, run)
         return redirect("run", dataset.name, run.pk)

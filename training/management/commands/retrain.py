@@ -24,6 +24,7 @@ from training.services.runs import (
     release_folder,
     start_run,
     stop_run,
+    want_suspects,
 )
 from training.settings import NONE, SettingsError, add_flags, flags_given
 from training.wishes import read_wishes
@@ -52,6 +53,12 @@ class Command(AssayCommand):
         parser.add_argument("--config", type=Path, metavar="F.toml", help="settings; flags override them")
         parser.add_argument("--device", help="auto, cpu or cuda; not kept with the run")
         parser.add_argument("--threads", type=int, metavar="N", help="CPU threads; not kept with the run")
+        parser.add_argument(
+            "--suspects",
+            action="store_true",
+            help="judge every train picture by nets that were not taught it: request_votes --from-run asks "
+            "people about those that look wrong; with --run also for one that is done",
+        )
         parser.add_argument(
             "--queue", action="store_true", help="record the run and leave; it is performed in the background"
         )
@@ -163,10 +170,15 @@ class Command(AssayCommand):
         if options["run"] is not None:
             if flags or options["config"]:
                 raise BadInput("--run goes on with the settings that the run has; give it no others")
-            return _run(options["run"])
+            run = _run(options["run"])
+            if options["suspects"]:
+                want_suspects(run)
+            return run
         wishes = read_wishes(flags, options["config"])
         release = find_release(options["release"])
-        return start_run(release, wishes.preset, wishes.arms, wishes.seeds, wishes.config)
+        return start_run(
+            release, wishes.preset, wishes.arms, wishes.seeds, wishes.config, options["suspects"]
+        )
 
 
 def _run(pk: int) -> TrainingRun:
