@@ -154,7 +154,7 @@ OPTIONS = (
         "--size",
         "24",
         "--epochs",
-        "60",
+        "80",
         "--batch",
         "16",
         "--seeds",
@@ -163,7 +163,7 @@ OPTIONS = (
         "1",
     ),
     *("--arms", "majority", "--augment", "flip,shift=2,mixup=0.2", "--dropout", "0.2", "--ema", "0.95"),
-    *("--patience", "50", "--checkpoint-every", "1"),
+    *("--patience", "70", "--checkpoint-every", "1"),
 )
 
 
@@ -189,7 +189,7 @@ def test_a_process_killed_at_random_moments_ends_alike(release_folder: Path, tmp
         process = subprocess.Popen(command(release_folder, killed), cwd=ROOT, stdout=subprocess.DEVNULL)
         while process.poll() is None and (not snapshot.exists() or snapshot.stat().st_mtime_ns == before):
             time.sleep(0.005)
-        time.sleep(chance.uniform(0, 0.3))
+        time.sleep(chance.uniform(0, 0.1))
         if process.poll() is None:
             os.kill(process.pid, signal.SIGKILL)
             kills += 1
