@@ -140,6 +140,8 @@ def _machine(arguments: argparse.Namespace, settings: Settings, ranks: Ranks) ->
         check_tensorboard()
     if arguments.checkpoint_every < 0:
         raise SettingsError("--checkpoint-every must be 0 or more")
+    if arguments.gradcam < 0:
+        raise SettingsError("--gradcam must be 0 or more")
     sharing = ranks if arguments.distribute == "batch" else ALONE
     experiment.check_batch(settings, sharing)
     return experiment.Machine(

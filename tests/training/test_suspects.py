@@ -74,3 +74,10 @@ def test_curves_of_val_pictures_stand_in_the_report_where_they_were_measured(
     assert "Accuracy on val pictures by epoch" in page
     assert "Where it looks" not in page
     assert "Accuracy on val pictures" not in (small_run / "report.html").read_text()
+
+
+def test_a_number_of_pictures_below_none_is_refused(
+    release_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(release_folder), "-o", str(tmp_path / "run"), *SMALL.split(), "--gradcam", "-1"]) == 2
+    assert "--gradcam must be 0 or more" in capsys.readouterr().err

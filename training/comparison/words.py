@@ -72,6 +72,9 @@ def basis(comparison: Comparison) -> str:
         f"Trained on {comparison.arm}; {number_of(len(shared.images), 'test picture')} that all runs "
         f"answered, paired by picture and by {many} {'seed' if many == '1' else 'seeds'}; intervals are 95%."
     )
+    seen = [f"{100 * row.smallest:.1f}" for row in comparison.primary if row.told_apart]
+    if seen:
+        words += f" In four cases of five such a comparison sees {' and '.join(seen)} points."
     if any(shared.only.values()):
         more = ", ".join(f"{count:,} of {name}" for name, count in shared.only.items() if count)
         words += f" Left out, because not all runs have them: {more}."
