@@ -230,6 +230,20 @@ def test_early_stopping_takes_the_best_epoch_and_the_default_the_last() -> None:
     assert [loss for loss, _ in stopped.val] == sorted(loss for loss, _ in stopped.val)
 
 
+def test_the_weights_of_the_best_epoch_are_kept() -> None:
+    """Val is partly mislabelled: it gets better until the net is too sure of itself."""
+    flipped = torch.where(torch.arange(40) % 4 == 0, 1 - CLASSES, CLASSES)
+    asked = Settings(epochs=40, batch=8, lr=0.05, schedule="constant", warmup=0.0, patience=4)
+    net = linear()
+    val = Validation(torch.arange(40), flipped)
+    fitted = fit(net, Inputs(rows_of, 2), torch.arange(40), CLASSES, asked, 0, val=val)
+    losses = [loss for loss, _ in fitted.val]
+    best = losses.index(min(losses)) + 1
+    assert 1 < best == len(losses) - 4 < 36
+    until, _ = taught(dataclasses.replace(asked, epochs=best, patience=0))
+    assert torch.equal(net.weight, until.weight)
+
+
 class TwoHeads(nn.Module):
     """Scores and an auxiliary output, as Inception gives them in training."""
 
