@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, close_old_connections, connection
 from django.utils import timezone
 
 from export.models import Release
@@ -261,16 +261,22 @@ def _keep_process(run: TrainingRun, pid: int) -> None:
 def _is_stopped(run: TrainingRun) -> bool:
     """Whether somebody stopped it. A database that is away for a while ends no training."""
     try:
-        close_old_connections()
+        _refresh_connection()
         return TrainingRun.objects.filter(pk=run.pk, state=State.STOPPED).exists()
     except DatabaseError:
         return False
 
 
 def _end(run: TrainingRun, state: TrainingRun.State, error: str) -> None:
-    close_old_connections()  # a training of hours may have outlived the one at hand
+    _refresh_connection()
     run.state, run.error, run.finished, run.process = state, error, timezone.now(), ""
     run.save(update_fields=["state", "error", "finished", "process", "metrics"])
+
+
+def _refresh_connection() -> None:
+    """A training of hours may have outlived the connection at hand; within a transaction it is kept."""
+    if not connection.in_atomic_block:
+        close_old_connections()
 
 
 def _lock_of(run: TrainingRun) -> Path:
