@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,9 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             write_atomically(args.html, render(comparison).encode())
         except OSError as error:
             return _fail(f"{args.html} cannot be written: {error.strerror or error}", 1)
-    print(json.dumps(as_dict(comparison), indent=1) if args.json else text(comparison))
+    words = json.dumps(as_dict(comparison), indent=1) if args.json else text(comparison)
     if args.html and not args.json:
-        print(f"page: {args.html}")
+        words += f"\npage: {args.html}"
+    try:
+        print(words, flush=True)
+    except BrokenPipeError:  # the reader has gone, and needs no more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -240,6 +240,8 @@ def find_pictures(given: Sequence[str], split: str | None = None) -> list[Pictur
     releases = 0
     for name in given:
         path = Path(name)
+        if not name:
+            raise BadTable("a picture without a name; is a variable empty?")
         if path.is_dir() and (path / "manifest.parquet").is_file() and (path / "SHA256SUMS").is_file():
             more = _of_release(path, split)
             releases += 1

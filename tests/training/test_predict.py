@@ -13,7 +13,7 @@ import torch
 from torchvision import models
 
 from export.score import score
-from ingest.tables import read_table
+from ingest.tables import BadTable, read_table
 from quality.aggregate import main as aggregate
 from training.cache import decode
 from training.predict import find_pictures, main
@@ -190,6 +190,8 @@ def test_what_pictures_can_be_named_by(tmp_path: Path, monkeypatch: pytest.Monke
     assert named("raw", "photos/b.jpg", "photos/b.jpg") == ["photos/b.jpg", "raw"]
     assert named("photos/**/*.jpg") == ["photos/b.jpg", "photos/deep/c.jpg"]
     assert named(f"{tmp_path}/photos/*.jpg") == [f"{tmp_path}/photos/b.jpg"]
+    with pytest.raises(BadTable, match="without a name"):
+        named("")
     assert named("list.txt") == ["other.jpg", "raw"]
     assert named("photos/inside.csv") == ["b.jpg"]
     assert named(".") == ["other.jpg", "photos/a.PNG", "photos/b.jpg", "photos/deep/c.jpg"]
