@@ -11,6 +11,7 @@ from django.test import Client
 from annotation_site.models import Membership, User
 from export.models import Release
 from export.services.publish import publish_release
+from ingest.models import Dataset
 from tests.export.world import World
 from training import jobs
 from training.services import trainer as trainers
@@ -25,6 +26,18 @@ def release(db: None, settings: object, tmp_path: Path, monkeypatch: pytest.Monk
     settings.STORAGE_URL = str(tmp_path / "store")
     settings.RUNS_DIR = tmp_path / "runs"
     return publish_release(World().fill().dataset, "1.0.0", tmp_path / "releases").release
+
+
+@pytest.fixture
+def bare_release(db: None, settings: object, tmp_path: Path) -> Release:
+    """A release of which nothing but its folder is there: for what is not about its pictures."""
+    settings.RUNS_DIR = tmp_path / "runs"
+    (tmp_path / "release").mkdir()
+    dataset = Dataset.objects.create(name="birds")
+    counts = dict.fromkeys(("images", "train", "val", "test", "votes", "workers"), 0)
+    return dataset.releases.create(
+        version="1.0.0", fingerprint="f", location=str(tmp_path / "release"), counts=counts
+    )
 
 
 @pytest.fixture

@@ -27,6 +27,12 @@ pytestmark = pytest.mark.django_db
 State = TrainingRun.State
 
 
+@pytest.fixture
+def release(bare_release: Release) -> Release:
+    """No picture is looked at here."""
+    return bare_release
+
+
 def test_the_queue_is_worked_off_in_order_each_run_once(
     release: Release, trainer: Stand, tmp_path: Path
 ) -> None:
