@@ -21,6 +21,8 @@ from training.store import StoreError
 EXAMPLE = """example:
   python -m training.retrain releases/clothing-1.0.0 -o runs/clothing-1.0.0
   python -m training.retrain releases/clothing-1.0.0 -o runs/two --arms majority,consensus --seeds 10 --json
+  python -m training.retrain releases/clothing-1.0.0 -o runs/tuned --model resnet50 --weights IMAGENET1K_V2
+  torchrun --nproc-per-node 4 -m training.retrain releases/clothing-1.0.0 -o runs/r18 --preset baseline
 
 The same command again goes on with a run that was stopped. Written into RUN: metrics.json, report.html,
 predictions.parquet, checkpoints/.
