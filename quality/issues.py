@@ -140,7 +140,7 @@ def run_probabilities(file: Path, arm: str | None, categories: Sequence[str]) ->
     if not len(frame):
         raise BadTable(
             f"{file}: it judges only the test split: no picture that the run was taught has an out-of-fold "
-            "prediction; python -m training.embed --probabilities makes them for quality.issues"
+            "prediction; the run's own command with --suspects adds them"
         )
     arms = sorted(set(frame["arm"]))
     wanted = arm or ("consensus" if "consensus" in arms else arms[0] if len(arms) == 1 else "")
