@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchvision.transforms.v2 import functional as reference
 
+from training import augment
 from training.augment import AugmentError, boxes, colour, erasing, geometry, mixing, parse, randaugment
 from training.augment.names import KNOWN
 
@@ -313,3 +315,10 @@ def test_the_cache_holds_more_than_the_net_sees_where_crops_are_asked() -> None:
     assert parse(("flip", "shift=4")).stored_size(224) == 224
     with pytest.raises(ValueError, match="without a crop"):
         parse(("flip",)).pixels(pictures(2, 16), seeded(), 12)
+
+
+def test_the_manual_and_the_package_say_the_same() -> None:
+    text = augment.__doc__ or ""
+    table = text[text.index("| name |") : text.index("\n\nAll is drawn")]
+    assert table in (Path(__file__).parents[2] / "docs" / "guide.md").read_text()
+    assert all(f"`{name.partition('=')[0]}" in table for name in EVERYTHING)
