@@ -6,7 +6,6 @@ import logging
 from typing import Any
 
 from django.conf import settings
-from kombu.exceptions import OperationalError
 
 from annotation_site.celery import app
 from export.models import Release
@@ -53,9 +52,10 @@ def send(run_ids: list[int]) -> str:
                 retrain.apply_async((pk,), retry=False)
         else:
             start_worker()
-    except (OperationalError, OSError) as error:
-        why = f"waits: no worker can be told ({error}); manage.py retrain --queued begins it"
-        log.error("training runs %s: %s", run_ids, why)
+    except Exception as error:  # each broker's client has faults of its own, its absence among them
+        said = " ".join(str(error).split())[:300]
+        why = f"waits: no worker can be told ({said}); manage.py retrain --queued begins it"
+        log.info("training runs %s: %s", run_ids, why, exc_info=True)
         TrainingRun.objects.filter(pk__in=run_ids).update(error=why)
         return why
     return ""

@@ -11,7 +11,7 @@ from training.models import TrainingRun
 
 ARMS = ("consensus", "majority", "reference")
 """What people ask of a release: its own labels, what plain voting would have given, and what experts give."""
-LISTED = 2_000
+LISTED = 500
 """Finished runs that are looked through, the newest."""
 
 
