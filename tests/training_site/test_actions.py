@@ -52,6 +52,7 @@ def test_a_run_is_started_from_the_release_page(release: Release, person: Person
     assert "The run is queued" in page
     assert "0 of 4 trainings" in page
     assert '<noscript><meta http-equiv="refresh"' in page
+    assert "No worker is at the queue yet" in page
     assert workers == [1]
     client.post(FORM, asked)
     assert TrainingRun.objects.count() == 1, "the same again goes on"

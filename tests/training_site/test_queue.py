@@ -51,7 +51,9 @@ def test_one_process_at_a_time_works_off_the_queue(release: Release, trainer: St
     run = start_run(release)
     with (run_folder(run).parent / ".queue.lock").open("ab") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
+        assert queue.is_worked_off()
         assert work_off_queue() == {}
+    assert not queue.is_worked_off()
     assert work_off_queue() == {run.pk: 1}
 
 

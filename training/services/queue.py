@@ -14,14 +14,17 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from django.conf import settings
 from django.db.models import QuerySet
 
 from training.models import TrainingRun
-from training.services.runs import NoReleaseFolder, NotDue, RunBusy, fail_run, perform_run
+from training.services.runs import NoReleaseFolder, NotDue, RunBusy, fail_run, perform_run, take
 
 LOG = "queue.log"
+PATIENCE = 0.5
+"""Seconds to wait for the queue's lock: a page may be looking whether it is held."""
 
 
 def start_worker() -> None:
@@ -87,6 +90,21 @@ def work_off_queue(show: Callable[[bytes], object] | None = None) -> dict[int, i
     return codes
 
 
+def is_worked_off() -> bool:
+    """Whether a process of this machine is at the queue now."""
+    try:
+        lock = os.open(_lock_file(), os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+
+
 def _due(tried: set[int]) -> QuerySet[TrainingRun]:
     return TrainingRun.objects.begun_or_due().exclude(pk__in=tried).order_by("pk")
 
@@ -95,10 +113,9 @@ def _due(tried: set[int]) -> QuerySet[TrainingRun]:
 def _turn() -> Iterator[bool]:
     """Whether this process is the one that works off the queue, for as long as it does."""
     settings.RUNS_DIR.mkdir(parents=True, exist_ok=True)
-    with (settings.RUNS_DIR / ".queue.lock").open("ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+    with _lock_file().open("ab") as lock:
+        yield take(lock.fileno(), PATIENCE)
+
+
+def _lock_file() -> Path:
+    return Path(settings.RUNS_DIR) / ".queue.lock"

@@ -208,6 +208,19 @@ def is_abandoned(run: TrainingRun) -> bool:
         os.close(lock)
 
 
+def take(lock: int, patience: float) -> bool:
+    """Take a file's lock, with a moment's patience (seconds): who holds it may be dying, or only looking."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+
+
 def summary_of(folder: Path) -> dict[str, Any]:
     """The part of metrics.json that pages and lists show."""
     metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
@@ -289,21 +302,8 @@ def _locked(run: TrainingRun) -> Iterator[int]:
     _lock_of(run).parent.mkdir(parents=True, exist_ok=True)
     lock = os.open(_lock_of(run), os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        if not _taken(lock):
+        if not take(lock, PATIENCE):
             raise RunBusy(f"run {run.pk} is being performed by another process")
         yield lock
     finally:
         os.close(lock)
-
-
-def _taken(lock: int) -> bool:
-    """Take a file's lock, with a moment's patience: a trainer that was just stopped may still be dying."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)

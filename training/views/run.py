@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -18,6 +19,7 @@ from ingest.models import Dataset
 from quality.charts import Part, interval, progress
 from training.jobs import enqueue
 from training.models import TrainingRun
+from training.services.queue import is_worked_off
 from training.services.runs import NoReleaseFolder, release_folder, stop_run, want_suspects
 from training.services.standing import Standing, standing_of
 from training.services.trainer import said_last
@@ -43,6 +45,7 @@ def run_detail(request: HttpRequest, dataset: Dataset, pk: int) -> HttpResponse:
         "warnings": metrics.get("warnings", []),
         "standing": standing,
         "live": live,
+        "forgotten": _is_forgotten(run),
         "asked_arms": ", ".join(run.arms.split(",")),
         "time_left": _time_left(standing.seconds_left),
         "progress_chart": _progress(standing),
@@ -117,6 +120,11 @@ def run_of(dataset: Dataset, pk: int) -> TrainingRun:
     """The run of this number, if it is one of the dataset's; else 404."""
     runs = TrainingRun.objects.select_related("release__dataset")
     return get_object_or_404(runs, pk=pk, release__dataset=dataset)
+
+
+def _is_forgotten(run: TrainingRun) -> bool:
+    """Whether it waits and nobody is at the queue: the worker was killed, or has not come up yet."""
+    return run.state == TrainingRun.State.QUEUED and not settings.CELERY_BROKER_URL and not is_worked_off()
 
 
 def _report(run: TrainingRun) -> Path:
