@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-import types
 from pathlib import Path
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from training.retrain import main
 from training.watching import RunWatch
@@ -41,38 +41,17 @@ def test_the_bar_counts_epochs_of_all_trainings(
     assert capsys.readouterr().err == ""
 
 
-class Writer:
-    """What torch.utils.tensorboard gives, where the package is installed."""
-
-    seen: dict[str, list[tuple[str, float, int]]]
-
-    def __init__(self, folder: str, purge_step: int) -> None:
-        self.name = Path(folder).name
-        self.seen.setdefault(self.name, [])
-
-    def add_scalar(self, tag: str, value: float, step: int) -> None:
-        self.seen[self.name].append((tag, value, step))
-
-    def close(self) -> None:
-        self.seen[self.name].append(("closed", 0.0, 0))
-
-
-def test_curves_for_tensorboard_change_no_result(
-    release_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    module = types.ModuleType("torch.utils.tensorboard")
-    monkeypatch.setattr(module, "SummaryWriter", Writer, raising=False)
-    monkeypatch.setattr(Writer, "seen", {}, raising=False)
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
-    plain, watched = tmp_path / "plain", tmp_path / "watched"
+def test_curves_for_tensorboard_change_no_result(release_folder: Path, tmp_path: Path) -> None:
+    plain, watched, curves = tmp_path / "plain", tmp_path / "watched", tmp_path / "tb"
     assert main([str(release_folder), "-o", str(plain), *SMALL]) == 0
-    assert main([str(release_folder), "-o", str(watched), *SMALL, "--tensorboard", str(tmp_path / "tb")]) == 0
-    assert set(Writer.seen) == {"majority-0", "consensus-0"}
-    found = Writer.seen["consensus-0"]
-    assert [step for tag, _, step in found if tag == "train/loss"] == [1, 2, 3]
-    assert [step for tag, _, step in found if tag == "val/accuracy"] == [1, 2, 3]
-    assert all(0 <= value <= 1 for tag, value, _ in found if tag == "val/accuracy")
-    assert found[-1][0] == "closed"
+    assert main([str(release_folder), "-o", str(watched), *SMALL, "--tensorboard", str(curves)]) == 0
+    assert {folder.name for folder in curves.iterdir()} == {"majority-0", "consensus-0"}
+    read = EventAccumulator(str(curves / "consensus-0"))
+    read.Reload()
+    assert [event.step for event in read.Scalars("train/loss")] == [1, 2, 3]
+    accuracy = read.Scalars("val/accuracy")
+    assert [event.step for event in accuracy] == [1, 2, 3]
+    assert all(0 <= event.value <= 1 for event in accuracy)
     assert (plain / "predictions.parquet").read_bytes() == (watched / "predictions.parquet").read_bytes()
 
 
