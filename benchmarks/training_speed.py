@@ -14,7 +14,16 @@ of 500 x 375); `load32`, `load224`: batches read from the cache and normalised, 
 `probe`, `quick`: the whole command from an empty cache, 8 arms x 10 seeds on 5,000 train and 1,000 test
 pictures at 128 px, frozen EfficientNet-lite0 under a linear head and under a hidden layer.
 
-MEASURED
+Measured on 2026-11-22 with --threads 1 --repeats 3 (load224: 2), two cores without AMX shared with much other
+work, so that the clock says little; no GPU was at hand, the GPU's part is untried, and airbench is no peer yet:
+
+                reference/s    assay/s           times, clock             times, CPU  wanted
+       small32          169        618      3.43 [3.03, 3.66]      2.93 [2.73, 2.95]       3
+        load32          617    202,650 316.04 [118.53, 430.58] 264.53 [247.47, 336.00]   100
+       load224           88      4,128   47.21 [44.07, 50.34]   41.09 [39.90, 42.29]     100
+       cifar32           18         22      1.18 [0.78, 1.90]      2.02 [2.01, 2.10]       3
+     resnet224            1          4      1.82 [1.66, 2.92]      2.32 [2.26, 2.49]     2.5
+         probe 8 arms x 10 seeds, 5,000 + 1,000 pictures: 506 s, 148 CPU s; majority 59.8% right
 """
 
 from __future__ import annotations
