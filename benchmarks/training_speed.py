@@ -14,9 +14,9 @@ of 500 x 375); `load32`, `load224`: batches read from the cache and normalised, 
 `probe`, `quick`: the whole command from an empty cache, 8 arms x 10 seeds on 5,000 train and 1,000 test
 pictures at 128 px, frozen EfficientNet-lite0 under a linear head and under a hidden layer.
 
-Measured on 2026-11-22 with --threads 1 --repeats 3 (load224: 2; probe: 2 threads), two cores without AMX shared
-with much other work, so that the clock says little. No GPU was at hand: --device cuda is untried, and airbench
-is no peer yet.
+Measured on 2026-11-22 with --threads 1 --repeats 3 (load224: 2; probe: 2 threads), on two cores without AMX,
+shared with much other work, so that the clock says little. No GPU was at hand: --device cuda is untried, and
+airbench is no peer yet.
 
                 reference/s    assay/s           times, clock             times, CPU  wanted
        small32          169        618      3.43 [3.03, 3.66]      2.93 [2.73, 2.95]       3
