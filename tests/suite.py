@@ -43,11 +43,11 @@ def checks() -> dict[str, bool]:
 
 
 def tests(workers: int) -> dict[str, bool]:
-    """Everything on SQLite, then all that touches the database on a real PostgreSQL."""
+    """Everything on SQLite, then what touches the database, and no bucket, on a real PostgreSQL."""
     pytest = [sys.executable, "-m", "pytest", "-q", "-n", str(workers), "--dist", "loadfile"]
     results = {"tests on SQLite": run("tests on SQLite", pytest, {"DATABASE_URL": ""})}
     with postgres_server() as url:
-        on_postgres = [*pytest, "-m", "django_db and not pipeline"]
+        on_postgres = [*pytest, "-m", "django_db and not pipeline and not bucket"]
         results["tests on PostgreSQL"] = run("tests on PostgreSQL", on_postgres, {"DATABASE_URL": url})
     return results
 

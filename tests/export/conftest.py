@@ -19,6 +19,13 @@ from tests.export.world import World
 KEY = "test"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What talks to S3 servers is marked `bucket`: it is run on one database only."""
+    for item in items:
+        if "s3" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.bucket)
+
+
 @pytest.fixture
 def world(db: None, settings: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """A dataset with labelled pictures in every split."""
