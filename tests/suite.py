@@ -43,11 +43,11 @@ def checks() -> dict[str, bool]:
 
 
 def tests(workers: int) -> dict[str, bool]:
-    """Everything on SQLite, then what touches the database, and no bucket, on a real PostgreSQL."""
+    """Everything on SQLite, then on a real PostgreSQL what touches the database, without browser or bucket."""
     pytest = [sys.executable, "-m", "pytest", "-q", "-n", str(workers), "--dist", "loadfile"]
     results = {"tests on SQLite": run("tests on SQLite", pytest, {"DATABASE_URL": ""})}
     with postgres_server() as url:
-        on_postgres = [*pytest, "-m", "django_db and not pipeline and not bucket"]
+        on_postgres = [*pytest, "-m", "django_db and not (pipeline or bucket or browser)"]
         results["tests on PostgreSQL"] = run("tests on PostgreSQL", on_postgres, {"DATABASE_URL": url})
     return results
 
