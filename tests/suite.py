@@ -43,7 +43,7 @@ def checks() -> dict[str, bool]:
 
 
 def tests(workers: int) -> dict[str, bool]:
-    """Everything on SQLite, then on a real PostgreSQL what touches the database, without browser or bucket."""
+    """Everything on SQLite, then on a real PostgreSQL what touches the database and no browser or bucket."""
     pytest = [sys.executable, "-m", "pytest", "-q", "-n", str(workers), "--dist", "loadfile"]
     results = {"tests on SQLite": run("tests on SQLite", pytest, {"DATABASE_URL": ""})}
     with postgres_server() as url:
