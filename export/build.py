@@ -9,7 +9,7 @@ import hashlib
 import json
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,6 @@ from export.sealed import answers, sealed_row
 from export.tables import GROUP_ROWS, TableWriter, read_rows
 
 BATCH = 128
-MANY = 2_000
-"""From so many pictures on, several processes are worth their start."""
 _MADE_HERE = ("path", "file_sha256", "width", "height")
 SELECTION_SCHEMA = pa.schema(
     [field for field in layout.MANIFEST_SCHEMA if field.name not in _MADE_HERE]
@@ -38,22 +36,24 @@ SELECTION_SCHEMA = pa.schema(
 def write_pictures(
     place: Workplace,
     originals: Originals,
+    rows: Iterable[dict[str, Any]],
     tick: Callable[[int], object] = lambda n: None,
     *,
+    many: bool = False,
     sealed: bool = False,
 ) -> None:
     """Write every selected picture and the manifest.
 
     Args:
+        rows: of the selection, in its order; they are asked for while pictures are written.
         tick: told how many pictures are done.
+        many: whether there is enough to do for several processes.
         sealed: whether the labels of test pictures stay out.
 
     Raises:
         UnreadablePicture: an original is missing or cannot be decoded.
     """
-    with pq.ParquetFile(place.selection, pre_buffer=False) as selection:
-        many = selection.metadata.num_rows >= MANY
-    rows = read_rows(place.selection)
+    rows = iter(rows)
     waiting: deque[list[dict[str, Any]]] = deque()
 
     def batches() -> Iterator[list[Wanted]]:

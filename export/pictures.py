@@ -7,14 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-import multiprocessing
-import os
-import threading
-import time
 import warnings
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -22,14 +17,13 @@ from PIL import Image
 
 from export.pixels import Pixels, release_picture
 from export.places.shelf import Shelf
+from export.processes import in_order, processes, workers
 from export.strip import KINDS, Cleaned
 from ingest.decode import RejectedPicture
 from ingest.storage import Store
 
 AHEAD = 16
 """Batches handed out before the first of them is asked for."""
-MOST = 4
-"""Processes at most, about 40 MB each: an export keeps below half a gigabyte."""
 
 
 class UnreadablePicture(RuntimeError):
@@ -125,38 +119,15 @@ def write_all(writer: Writer, batches: Iterable[list[Wanted]], *, many: bool) ->
     Raises:
         UnreadablePicture: an original is missing or cannot be decoded.
     """
-    waiting: deque[Future[list[Written]]] = deque()
     with _pool(writer.shelf, many) as pool:
-        try:
-            for batch in batches:
-                waiting.append(pool.submit(writer, batch))
-                if len(waiting) > AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        yield from in_order(pool, writer, batches, AHEAD)
 
 
 def _pool(shelf: Shelf, many: bool) -> Executor:
     """Processes where there is much to do: decoding small pictures is mostly Python, one thread at a time."""
-    workers = os.cpu_count() or 1
-    if not many or not shelf.processes or workers == 1:
-        return ThreadPoolExecutor(shelf.threads)
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(min(MOST, workers), context, initializer=_die_with, initargs=(os.getpid(),))
-
-
-def _die_with(parent: int) -> None:
-    """A process whose parent was killed would wait for work for ever: it leaves within a second."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    if many and shelf.processes and workers() > 1:
+        return processes()
+    return ThreadPoolExecutor(shelf.threads)
 
 
 def _path(wanted: Wanted, extension: str) -> str:

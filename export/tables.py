@@ -47,7 +47,7 @@ class TableWriter:
         if kind is None and self._waiting:
             self._write(self._waiting)
         self._out.close()
-        pa.default_memory_pool().release_unused()  # else what one table needed is kept beside the next one's
+        give_back_memory()
 
 
 def read_rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
@@ -56,3 +56,13 @@ def read_rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str
     with pq.ParquetFile(path, pre_buffer=False) as table:
         for batch in table.iter_batches(batch_size=2_000, columns=columns):
             yield from batch.to_pylist()
+
+
+def use_systems_memory() -> None:
+    """Let Arrow take its memory where everything else does; its own allocator keeps what was freed."""
+    pa.set_memory_pool(pa.system_memory_pool())
+
+
+def give_back_memory() -> None:
+    """What was freed goes back to the system, else what one step needed is kept beside the next one's."""
+    pa.default_memory_pool().release_unused()

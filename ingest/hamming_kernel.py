@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 class Sorted(NamedTuple):
     """Hashes in the order of one chunk's key.
 
-    `values` uint64[n], `rows` int32 or int64[n] (where each stood), `starts` int64[2^width + 1] (bucket k is
+    `values` uint64[n], `rows` int32[n] (where each stood), `starts` int32[2^width + 1] (bucket k is
     `values[starts[k]:starts[k + 1]]`).
     """
 
     values: NDArray[np.uint64]
-    rows: NDArray[np.int64]
-    starts: NDArray[np.int64]
+    rows: NDArray[np.int32]
+    starts: NDArray[np.int32]
 
 
 def _count_bits(typingctx, value):
@@ -39,7 +39,7 @@ _popcount: Any = intrinsic(_count_bits)
 def _counting_sort(values, shift, width):
     mask = np.uint64((1 << width) - 1)
     shift = np.uint64(shift)
-    starts = np.zeros((1 << width) + 1, np.int64)
+    starts = np.zeros((1 << width) + 1, np.int32)
     for i in range(len(values)):
         starts[np.int64((values[i] >> shift) & mask) + 1] += 1
     for k in range(1 << width):

@@ -11,6 +11,7 @@ from export import layout
 from export.card.stratification import deviation
 from export.card.vote_statistics import VoteStatistics, vote_statistics
 from export.leakage import Leakage, measure_folder
+from export.tables import give_back_memory
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ def examine(
         categories: class -> split -> pictures.
         read: gives a picture's bytes by its path, where they are not in the folder.
     """
-    return Findings(
-        vote_statistics(folder), measure_folder(folder, read=read), deviation(categories, layout.SPLITS)
-    )
+    votes = vote_statistics(folder)
+    give_back_memory()
+    leakage = measure_folder(folder, read=read)
+    give_back_memory()
+    return Findings(votes, leakage, deviation(categories, layout.SPLITS))

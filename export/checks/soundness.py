@@ -178,12 +178,10 @@ def _tables_are_sound(
     for batch in _batches(folder / layout.MANIFEST):
         if not _manifest_is_sound(batch, images, said, sealed, decode):
             return False
-    if said.total != found.total or not images.keys:
+    if said.total != found.total or not images.keys or not _groups_are_sound(images):
         return False
-    keys, votes, test = (np.concatenate(part) for part in (images.keys, images.votes, images.test))
-    order = np.argsort(keys, kind="stable")
-    index = _Index(keys[order], test[order], sealed)
-    if not _groups_are_sound(images) or not _votes_are_sound(folder, index, votes[order]):
+    index, votes = _indexed(images, sealed)
+    if not _votes_are_sound(folder, index, votes):
         return False
     if not _posteriors_are_sound(folder, index):
         return False
@@ -232,11 +230,18 @@ def _hashes(column: pd.Series) -> np.ndarray:
 
 def _groups_are_sound(images: _Images) -> bool:
     """No group in two splits; twice only in test."""
-    groups, splits = np.concatenate(images.groups), np.concatenate(images.splits)
+    groups, splits = _taken(images.groups), _taken(images.splits)
     outside = groups[splits != layout.SPLITS.index("test")]
     # One number for each pair: 64 bits of hash, moved by an odd constant for each split.
     pairs = len(np.unique(groups + splits.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)))
     return pairs == len(np.unique(groups)) and len(outside) == len(np.unique(outside))
+
+
+def _taken(parts: list[np.ndarray]) -> np.ndarray:
+    """The parts as one array, in whose place they are freed."""
+    whole = np.concatenate(parts)
+    parts.clear()
+    return whole
 
 
 @dataclass
@@ -254,6 +259,13 @@ class _Index:
         if len(wanted) and (places.max() >= len(self.keys) or (self.keys[places] != wanted).any()):
             return None
         return None if self.sealed and self.test[places].any() else places
+
+
+def _indexed(images: _Images, sealed: bool) -> tuple[_Index, np.ndarray]:
+    """The images by hash, and how many votes each has in that order."""
+    keys, votes, test = _taken(images.keys), _taken(images.votes), _taken(images.test)
+    order = np.argsort(keys, kind="stable")
+    return _Index(keys[order], test[order], sealed), votes[order]
 
 
 def _votes_are_sound(folder: Path, index: _Index, votes: np.ndarray) -> bool:

@@ -116,9 +116,9 @@ class BucketPlace(Workplace):
         self._lock_there.take()
         super().begin()
 
-    def settle_selection(self, policy: str = "") -> bool:
-        """See `Workplace.settle_selection`."""
-        same = super().settle_selection(policy)
+    def keep_pictures(self, policy: str = "") -> bool:
+        """See `Workplace.keep_pictures`."""
+        same = super().keep_pictures(policy)
         self.shelf.there = set(self.target.paths()) if same else set()
         return same
 

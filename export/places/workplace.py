@@ -1,14 +1,14 @@
 """Where a release grows until it is finished: beside its final name, locked, picked up again after a kill.
 
     <output>/.<name>-<version>.partial/
-        selection.parquet   what will be released, before any picture is copied
+        selection.parquet   what will be released
         stamp               the code and the policy that wrote the pictures
         answers.csv         of a sealed release, to be put beside the final name
         spare/              files being written; each is renamed into its place when it is whole
         release/            the folder that gets the final name in one rename
 
 A folder with the final name is therefore always finished. What a killed run left is kept where it still fits
-(the same selection, the same code) and thrown away where not.
+(the same code, the same wishes) and thrown away where not.
 """
 
 from __future__ import annotations
@@ -126,29 +126,25 @@ class Workplace:
         self.fresh_selection.unlink(missing_ok=True)
         self.answers.unlink(missing_ok=True)
 
-    def settle_selection(self, policy: str = "") -> bool:
-        """Take the new selection; whether pictures of an earlier run can be kept.
+    def keep_pictures(self, policy: str = "") -> bool:
+        """Whether pictures of an earlier run can be kept; those that cannot are removed.
 
-        They can where the selection is byte for byte the same and the same code wrote them under the same
-        `policy` (what becomes of pixels, where pictures stand).
+        They can where the same code wrote them under the same `policy` (where they come from, what becomes of
+        their pixels, where they stand): what is under a name then depends on the original alone.
         """
         stamp = self.root / "stamp"
         wanted = STAMP + policy
-        same = (
-            self.selection.exists()
-            and filecmp.cmp(self.selection, self.fresh_selection, shallow=False)
-            and stamp.exists()
-            and stamp.read_text() == wanted
-        )
-        if not same:
-            self.selection.unlink(missing_ok=True)
+        self.resumed = stamp.exists() and stamp.read_text() == wanted
+        if not self.resumed:
             for left in self.release.iterdir():
                 if left.is_dir():
                     shutil.rmtree(left)
             stamp.write_text(wanted)
+        return self.resumed
+
+    def settle_selection(self) -> None:
+        """Take the new selection."""
         self.fresh_selection.replace(self.selection)
-        self.resumed = same
-        return same
 
     def put(self, path: str, data: bytes) -> None:
         """Write one file of the release, whole or not at all."""
@@ -166,13 +162,16 @@ class Workplace:
         return data
 
     def remove_strangers(self) -> None:
-        """Files of an earlier run that are no longer part of the release."""
+        """Files of an earlier run that are no longer part of the release, and folders that are left empty."""
         if not self.resumed:
             return
         known = {row["path"] for row in read_rows(self.release / layout.MANIFEST, ["path"])}
         for path in list(files_in(self.release)):
             if path not in known and path not in layout.FILES:
                 (self.release / path).unlink()
+        for folder, _, _ in os.walk(self.release, topdown=False):
+            if not any(Path(folder).iterdir()):
+                Path(folder).rmdir()
 
     def check(self, tick: Callable[[int], object]) -> list[Problem]:
         """The rules of `verify_release` over what was made; pictures were opened when they were written."""

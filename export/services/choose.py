@@ -1,4 +1,4 @@
-"""Read from the database what a release will hold, and write it down before any picture is copied.
+"""Read from the database what a release will hold, and write it down.
 
 The images stream by in order of their SHA-256, a few hundred at a time with everything that is known of their
 duplicate groups, so that memory does not grow with the dataset.
@@ -44,7 +44,6 @@ from export.tables import TableWriter
 from export.tally import Tally
 from ingest.splits import split_of
 from quality.opinion import in_todays_words
-from quality.services.known import settled_references
 
 Tick = Callable[[int], object]
 
@@ -64,13 +63,18 @@ def passes(plan: Plan) -> int:
     return 1 if plan.per_class is None else 2
 
 
-def choose(plan: Plan, place: Workplace, tick: Tick = lambda n: None) -> Tally:
+def choose(
+    plan: Plan, place: Workplace, tally: Tally, tick: Tick = lambda n: None
+) -> Iterator[dict[str, Any]]:
     """Write the selection, votes.parquet and posteriors.parquet, and count.
 
     Args:
+        tally: what is counted on the way.
         tick: told how many images were looked at.
+
+    Yields:
+        Rows of the selection, as soon as they are known. The tables are whole when there are no more.
     """
-    tally = Tally()
     chooser = _Chooser(plan, tally, {} if plan.per_class is None else _cuts(plan, plan.per_class, tick))
     with (
         TableWriter(place.fresh_selection, SELECTION_SCHEMA) as selection,
@@ -78,16 +82,18 @@ def choose(plan: Plan, place: Workplace, tick: Tick = lambda n: None) -> Tally:
         TableWriter(place.spare / layout.POSTERIORS, layout.POSTERIORS_SCHEMA) as posteriors,
     ):
         for chunk in image_chunks(plan.dataset):
+            rows = []
             for row, ballots, soft in chooser.rows(chunk):
-                selection.add([row])
+                rows.append(row)
                 votes.add(ballots)
                 posteriors.add(
                     {"image": row["image"], "category": c, "probability": p} for c, p in soft.items()
                 )
+            selection.add(rows)
             tick(len(chunk))
+            yield from rows
     for name in (layout.VOTES, layout.POSTERIORS):
         (place.spare / name).replace(place.release / name)
-    return tally
 
 
 Rank = tuple[float, int]
@@ -130,9 +136,9 @@ class _Chooser:
         self.tally = tally
         self.cuts = cuts
         self.question = Question(
+            plan.dataset,
             [release.pk for release in plan.earlier],
             {release.pk for release in plan.siblings},
-            settled_references(plan.dataset),
             plan.filters.rounds,
             plan.given,
             what_is_held(plan.dataset),

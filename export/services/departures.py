@@ -10,7 +10,6 @@ from export.models import Release, ReleaseImage, Withdrawal
 from export.selection import opinion_of
 from export.services.evidence import CHUNK, Question, evidence_of
 from ingest.models import Image
-from quality.services.known import settled_references
 
 
 class Departures:
@@ -21,7 +20,7 @@ class Departures:
 
     @cached_property
     def _question(self) -> Question:
-        return Question([], set(), settled_references(self.release.dataset))
+        return Question(self.release.dataset, [], set())
 
     def __call__(self, images: list[str]) -> dict[str, dict[str, Any]]:
         """Image -> `{why, …}` for those of which something is known."""

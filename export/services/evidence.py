@@ -22,6 +22,7 @@ from export.selection import Member
 from ingest.models import Candidate, Dataset, Image
 from quality.models import Consensus, Gold
 from quality.opinion import Finding
+from quality.services.known import settled_references
 
 CHUNK = 400
 """Images looked at together; a query names at most a few times as many ids."""
@@ -76,14 +77,14 @@ class Question:
     """What is asked of the database for every chunk.
 
     `earlier`, `siblings`: ids of the releases before the one being made, and of those in its major version.
-    `settled`: settled references, label by image id. `rounds`: whose votes decide; empty: all of them.
+    `rounds`: whose votes decide; empty: all of them.
     `given`: splits of a split file that is not in the database yet, by image id. `held`: what there is any of
     in this dataset; what there is none of is not asked for.
     """
 
+    dataset: Dataset
     earlier: list[int]
     siblings: set[int]
-    settled: dict[int, str]
     rounds: frozenset[int] = frozenset()
     given: dict[int, str] = field(default_factory=dict)
     held: frozenset[type[models.Model]] = frozenset({Gold, GivenSplit, Withdrawal})
@@ -101,16 +102,17 @@ def what_is_held(dataset: Dataset) -> frozenset[type[models.Model]]:
 def image_chunks(dataset: Dataset) -> Iterator[list[ImageRow]]:
     """Every image by SHA-256, with what its group says; each query starts where the last one ended."""
     last = ""
+    held = dataset.images.order_by("sha256")
     columns = ("id", "sha256", "phash", "group_id", "group__draw")
     of_group = ("group__representative_id", "group__representative__sha256")
     while True:
-        rows = (
-            dataset.images.filter(sha256__gt=last).order_by("sha256").values_list(*columns, *of_group)[:CHUNK]
-        )
-        chunk = [ImageRow(*row) for row in rows]
-        if not chunk:
+        chunk = [
+            ImageRow(*row) for row in held.filter(sha256__gt=last).values_list(*columns, *of_group)[:CHUNK]
+        ]
+        if chunk:
+            yield chunk
+        if len(chunk) < CHUNK:
             return
-        yield chunk
         last = chunk[-1].sha256
 
 
@@ -136,7 +138,7 @@ def evidence_of(groups: set[int], question: Question) -> Evidence:
         members,
         _findings(group_of, question.rounds),
         _ballots(group_of, question.rounds),
-        _references(group_of, question.settled),
+        _references(group_of, settled_references(question.dataset, group_of)),
         {group_of[image_id] for (image_id,) in _of(Gold, group_of, question, "image_id")},
         kept,
         bound,

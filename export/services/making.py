@@ -3,7 +3,8 @@
 Order of steps, so that a kill at any moment does no harm:
 
 1. Choose: write the selection, the votes and the soft labels beside the final name.
-2. Copy the pictures there, write the other files, check it all by the rules of `verify_release`.
+2. Copy the pictures there (many of them to a folder while others are still chosen), write the other files,
+   check it all by the rules of `verify_release`.
 3. One transaction: the Release and its ReleaseImages, and what else the recipe keeps. From now on the
    database keeps these test pictures in test.
 4. Rename the folder to its final name.
@@ -16,7 +17,8 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -38,12 +40,14 @@ from export.places.workplace import Busy, Workplace
 from export.services.describe import describe
 from export.services.plan import Plan, ReleaseRefused
 from export.signals import release_published
-from export.tables import read_rows
+from export.tables import give_back_memory, read_rows, use_systems_memory
 from export.tally import Tally, warnings_of
 from ingest.models import Dataset
 from ingest.progress import progress
 
 ROWS = 2_000
+MANY = 2_000
+"""From so many pictures on, several processes are worth their start."""
 _INSERT = (
     "INSERT INTO export_releaseimage (release_id, image_id, category_id, split, confidence, votes) "
     "VALUES (%s, %s, %s, %s, %s, %s)"
@@ -95,14 +99,17 @@ class Published:
 class Recipe:
     """What differs between a release of the database and one that is made from another.
 
-    `choose` writes the selection, the votes and the soft labels, or raises ReleaseFailed. `originals` gives
-    the pictures, `inspect` may object to what was written. `told`: what release.json says other than the
-    database does; `tree`: likewise categories.json. `keep` writes further rows in the transaction that
-    records the release.
+    `images`: about how many there are. `choose` writes the selection, the votes and the soft labels, counts
+    them and gives the rows of the selection on the way; it raises ReleaseFailed where they make no release.
+    `originals` gives the pictures; `source` says in a word which, as what was taken from others is not kept.
+    `inspect` may object to what was written. `told`: what release.json says other than the database does;
+    `tree`: likewise categories.json. `keep` writes further rows in the transaction that records the release.
     """
 
-    choose: Callable[[Workplace], Tally]
+    images: int
+    choose: Callable[[Workplace, Tally], Iterator[dict[str, Any]]]
     originals: Originals
+    source: str
     inspect: Callable[[Workplace], None] = lambda place: None
     told: dict[str, Any] = field(default_factory=dict)
     tree: list[dict[str, Any]] | None = None
@@ -133,6 +140,7 @@ def make_release(plan: Plan, output: Path | str, recorded: Release | None, recip
                     f"--output {output} cannot be used: {error.filename}: {error.strerror}"
                 ) from None
             _map_no_database()
+            use_systems_memory()
             made = _make(plan, place, recorded, recipe)
     except BadAddress as error:
         raise ReleaseRefused(f"--output {error}") from None
@@ -160,11 +168,13 @@ def _make(plan: Plan, place: Workplace, recorded: Release | None, recipe: Recipe
     try:
         _check_answers(plan, place)
         place.begin()
-        tally = recipe.choose(place)
-        place.settle_selection(json.dumps(plan.parameters, sort_keys=True))
-        _copy(plan, place, tally, recipe.originals)
+        place.keep_pictures(json.dumps([recipe.source, plan.parameters], sort_keys=True))
+        tally = Tally()
+        _choose_and_copy(plan, place, tally, recipe)
+        give_back_memory()
         recipe.inspect(place)
         document = describe(plan, place, tally, recipe.told, recipe.tree)
+        give_back_memory()
         mark = _check_folder(place)
         _check_answers(plan, place)
         if recorded and recorded.fingerprint != mark:
@@ -218,12 +228,23 @@ def _finished(place: Workplace, release: Release, warnings: list[str], *, again:
     return Published(place.location, release, warnings, again, answers)
 
 
-def _copy(plan: Plan, place: Workplace, tally: Tally, originals: Originals) -> None:
-    with progress(total=sum(tally.labels.values()), what="copying", unit="picture") as bar:
+def _choose_and_copy(plan: Plan, place: Workplace, tally: Tally, recipe: Recipe) -> None:
+    """The selection and the pictures: many go to a folder while others are still chosen.
+
+    Few wait until all are chosen, and so does what a network must carry: where they make no release, nothing
+    was written in vain.
+    """
+    many = recipe.images >= MANY
+    rows = recipe.choose(place, tally)
+    if not (many and place.shelf.processes):
+        deque(rows, maxlen=0)
+        rows = read_rows(place.fresh_selection)
+    with progress(total=tally.labels.total() or None, what="copying", unit="picture") as bar:
         try:
-            write_pictures(place, originals, bar.update, sealed=plan.sealed)
+            write_pictures(place, recipe.originals, rows, bar.update, many=many, sealed=plan.sealed)
         except UnreadablePicture as error:
             raise ReleaseFailed(str(error)) from None
+    place.settle_selection()
     place.remove_strangers()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 
@@ -41,16 +43,18 @@ def publish_release(
     """
     plan, recorded = plan_release(dataset, version, wishes or Wishes())
 
-    def chosen(place: Workplace) -> Tally:
-        looks = dataset.images.count() * passes(plan)
-        with progress(total=looks, what="choosing", unit="image") as bar:
-            tally = choose(plan, place, bar.update)
+    images = dataset.images.count()
+
+    def chosen(place: Workplace, tally: Tally) -> Iterator[dict[str, Any]]:
+        with progress(total=images * passes(plan), what="choosing", unit="image") as bar:
+            yield from choose(plan, place, tally, bar.update)
         _check_tally(plan, tally)
-        return tally
 
     recipe = Recipe(
+        images=images,
         choose=chosen,
         originals=FromStore(open_store(settings.STORAGE_URL), plan.pixels),
+        source="originals",
         keep=lambda release: _keep_given(plan),
     )
     return make_release(plan, output, recorded, recipe)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -78,8 +79,10 @@ def take_down(
     try:
         with _parent_files(parent) as (folder, shelf):
             recipe = Recipe(
-                choose=lambda place: _keep(plan, parent, folder, {image.sha256 for image in gone}, place),
+                images=parent.counts["images"],
+                choose=partial(_keep, plan, parent, folder, {image.sha256 for image in gone}),
                 originals=FromRelease(shelf, parent.location),
+                source=parent.fingerprint,
                 inspect=lambda place: _check_same(parent, folder, place),
                 told=_told(parent),
                 tree=_tree(folder),
@@ -149,9 +152,10 @@ def _told(parent: Release) -> dict[str, Any]:
     return {"label_accuracy": accuracy}
 
 
-def _keep(plan: Plan, parent: Release, folder: Path, gone: set[str], place: Workplace) -> Tally:
-    """The parent's tables without some images, and what is in them."""
-    tally = Tally()
+def _keep(
+    plan: Plan, parent: Release, folder: Path, gone: set[str], place: Workplace, tally: Tally
+) -> Iterator[dict[str, Any]]:
+    """The parent's tables without some images; gives the rows of its manifest that stay."""
     tally.left_out.update(parent.counts.get("left_out", {}))
     tally.left_out["taken_down"] += len(gone)
     with (
@@ -159,16 +163,18 @@ def _keep(plan: Plan, parent: Release, folder: Path, gone: set[str], place: Work
         progress(total=parent.counts["images"], what="choosing", unit="image") as bar,
     ):
         for rows in _batches(read_rows(folder / layout.MANIFEST)):
-            selection.add(_selected(parent, [row for row in rows if row["image"] not in gone], tally))
+            kept = list(_selected(parent, [row for row in rows if row["image"] not in gone], tally))
+            selection.add(kept)
             bar.update(len(rows))
+            yield from kept
     for name, schema in ((layout.VOTES, layout.VOTES_SCHEMA), (layout.POSTERIORS, layout.POSTERIORS_SCHEMA)):
         with TableWriter(place.spare / name, schema) as table:
             for rows in _batches(read_rows(folder / name)):
-                kept = [row for row in rows if row["image"] not in gone]
-                table.add(kept)
+                left = [row for row in rows if row["image"] not in gone]
+                table.add(left)
                 if name == layout.VOTES:
-                    tally.votes += len(kept)
-                    tally.workers.update(row["worker"] for row in kept)
+                    tally.votes += len(left)
+                    tally.workers.update(row["worker"] for row in left)
         (place.spare / name).replace(place.release / name)
     check_classes(
         plan,
@@ -177,7 +183,6 @@ def _keep(plan: Plan, parent: Release, folder: Path, gone: set[str], place: Work
         "label others, give test pictures references, publish a new major version and take this one out of "
         f"that; until then share_release {parent} --off keeps it from everyone",
     )
-    return tally
 
 
 def _selected(parent: Release, rows: list[dict[str, Any]], tally: Tally) -> Iterator[dict[str, Any]]:

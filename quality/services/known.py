@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import NamedTuple, TypeVar
@@ -112,7 +112,7 @@ def add_references(
     return summary
 
 
-def settled_references(dataset: Dataset) -> dict[int, str]:
+def settled_references(dataset: Dataset, images: Collection[int] | None = None) -> dict[int, str]:
     """Image id -> label, for the images on which the experts agree.
 
     One expert's answer counts where only one was asked; otherwise more than half of the experts must say the

@@ -10,19 +10,23 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from django.conf import settings as django_settings
 from django.db import connection
 
+from export import build, pictures
 from export.checks import check_release, fingerprint
 from export.models import Release
+from export.places.shelf import FolderShelf
 from export.places.workplace import Busy, Workplace
 from export.services import making, publish
 from export.services.publish import publish_release
 from export.tables import TableWriter
 from ingest.management.base import explain
+from ingest.services.categories import merge_categories
 from tests.export.world import World, bytes_of
 
 ROOT = Path(__file__).parents[2]
@@ -46,15 +50,25 @@ def killed_before(
             publish_release(world.dataset, "1.0.0", output)
 
 
+def copied_while_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if there were many pictures; threads write them, which start sooner than processes."""
+    monkeypatch.setattr(making, "MANY", 1)
+    monkeypatch.setattr(pictures, "workers", lambda: 1)
+    monkeypatch.setattr(build, "BATCH", 3)
+
+
 MOMENTS = ["choose", "write_pictures", "describe", "_check_folder", "_record", "finish"]
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("many", [False, True], ids=["few", "many"])
 def test_a_death_at_any_step_is_repaired_by_the_same_command(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, after: bool
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, after: bool, many: bool
 ) -> None:
+    if many:
+        copied_while_chosen(monkeypatch)
     whole = publish_release(world.dataset, "1.0.0", tmp_path / "whole").folder
     Release.objects.all().delete()
     out = tmp_path / "out"
@@ -66,8 +80,13 @@ def test_a_death_at_any_step_is_repaired_by_the_same_command(
             real(*args, **kwargs)
         raise Killed
 
+    def dies_choosing(*args: object) -> Iterator[dict[str, object]]:
+        if after:
+            yield from real(*args)
+        raise Killed
+
     with monkeypatch.context() as patch:
-        patch.setattr(owner, moment, dies)
+        patch.setattr(owner, moment, dies_choosing if moment == "choose" else dies)
         with pytest.raises(Killed):
             publish_release(world.dataset, "1.0.0", out)
     finished = out / "birds-1.0.0"
@@ -111,6 +130,46 @@ def test_pictures_of_a_killed_run_are_kept_and_strangers_are_not(
     made = publish_release(world.dataset, "1.0.0", tmp_path)
     assert {p.name: p.stat().st_ino for p in made.folder.glob("*/*/*.jpg")} == pictures
     assert not (made.folder / "notes.txt").exists()
+
+
+@pytest.mark.django_db
+def test_pictures_of_a_killed_run_are_kept_where_others_changed(
+    settings: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.STORAGE_URL = str(tmp_path / "store")
+    world = World("more", ("finch", "owl", "wren")).fill()
+    killed_before(making, "describe", world, tmp_path, monkeypatch)
+    left = tmp_path / ".more-1.0.0.partial" / "release"
+    kept = {p.name: p.stat().st_ino for p in left.glob("*/wren/*")}
+    merge_categories(world.dataset, ["finch", "owl"], "bird", reason="too alike", by="ada")
+    made = publish_release(world.dataset, "1.0.0", tmp_path)
+    assert {p.name: p.stat().st_ino for p in made.folder.glob("*/wren/*")} == kept
+    classes = {p.name for p in made.folder.glob("*/*") if p.is_dir()}
+    assert classes == {"bird", "wren"}, "an empty folder would be a class to who reads it"
+    assert check_release(made.folder) == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("many", [False, True], ids=["few", "many"])
+def test_what_makes_no_release_leaves_no_picture(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: bool
+) -> None:
+    if many:
+        copied_while_chosen(monkeypatch)
+    written: list[str] = []
+    put = FolderShelf.put
+
+    def counted(shelf: FolderShelf, path: str, data: bytes) -> None:
+        written.append(path)
+        put(shelf, path, data)
+
+    monkeypatch.setattr(FolderShelf, "put", counted)
+    world.dataset.categories.create(key="wren", name="Wren", gloss="A wren.", position=2)
+    with pytest.raises(publish.ReleaseFailed, match="no pictures of wren"):
+        publish_release(world.dataset, "1.0.0", tmp_path / "out")
+    assert bool(written) == many
+    assert list((tmp_path / "out").iterdir()) == []
+    assert not Release.objects.exists()
 
 
 @pytest.mark.django_db

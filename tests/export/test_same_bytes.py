@@ -13,6 +13,7 @@ from django.conf import settings as django_settings
 from django.core.management import call_command
 
 from export import build
+from export.services import making
 from export.services.plan import Wishes
 from export.services.publish import publish_release
 from ingest.services.categories import rename_category
@@ -63,7 +64,7 @@ def test_several_processes_write_what_threads_write(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads = publish_release(world.dataset, "1.0.0", tmp_path / "threads").folder
-    monkeypatch.setattr(build, "MANY", 1)
+    monkeypatch.setattr(making, "MANY", 1)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     monkeypatch.setattr(build, "BATCH", 3)
     assert bytes_of(publish_release(world.dataset, "1.0.0", tmp_path / "processes").folder) == bytes_of(

@@ -138,6 +138,27 @@ def test_a_killed_takedown_is_finished_by_the_same_command(
     assert bytes_of(made.folder) == bytes_of(whole)
 
 
+def test_pictures_that_an_export_left_are_not_taken_for_the_parents(
+    world: World, parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The parent may be older than this version of Assay, which would write other bytes."""
+
+    class Killed(BaseException):
+        pass
+
+    def dies(*args: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(making, "describe", dies)
+        with pytest.raises(Killed):
+            publish_release(world.dataset, "1.0.1", tmp_path)
+    for left in (tmp_path / ".birds-1.0.1.partial" / "release").rglob("*.jpg"):
+        left.write_bytes(picture(4711))
+    made = take_down(world.dataset, "1.0.1", [one(world, "train").sha256], "why", tmp_path)
+    assert bytes_of(made.folder / "test") == bytes_of(parent / "test")
+
+
 def damage(folder: Path) -> None:
     with (folder / layout.SUMS).open("a") as sums:
         sums.write("x")
