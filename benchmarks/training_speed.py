@@ -14,17 +14,17 @@ of 500 x 375); `load32`, `load224`: batches read from the cache and normalised, 
 `probe`, `quick`: the whole command from an empty cache, 8 arms x 10 seeds on 5,000 train and 1,000 test
 pictures at 128 px, frozen EfficientNet-lite0 under a linear head and under a hidden layer.
 
-Measured on 2026-11-22 with --threads 1 --repeats 3 (load224: 2; probe: 2 threads), on two cores without AMX,
-shared with much other work, so that the clock says little. No GPU was at hand: --device cuda is untried, and
-airbench is no peer yet.
+Measured on 2026-11-22 with --repeats 3 on two cores without AMX (AMD EPYC, Zen 4) that did nothing else;
+resnet224 with --threads 1 beside other work, where the CPU column is the one to trust. No GPU was at hand:
+--device cuda is untried, and airbench is no peer yet.
 
                 reference/s    assay/s           times, clock             times, CPU  wanted
-       small32          169        618      3.43 [3.03, 3.66]      2.93 [2.73, 2.95]       3
-        load32          617    202,650 316.04 [118.53, 430.58] 264.53 [247.47, 336.00]   100
-       load224           88      4,128   47.21 [44.07, 50.34]   41.09 [39.90, 42.29]     100
-       cifar32           18         22      1.18 [0.78, 1.90]      2.02 [2.01, 2.10]       3
+       small32          527      2,109      4.00 [3.94, 4.02]      4.16 [4.09, 4.22]       3
+        load32        2,961    424,866 152.01 [123.98, 152.78] 141.87 [116.13, 144.55]     100
+       load224          487      9,407   19.33 [18.25, 21.86]   17.33 [17.11, 21.55]     100
+       cifar32           47         97      2.11 [1.99, 2.15]      2.13 [2.04, 2.18]       3
      resnet224            1          4      1.82 [1.66, 2.92]      2.32 [2.26, 2.49]     2.5
-         probe 8 arms x 10 seeds, 5,000 + 1,000 pictures: 506 s, 148 CPU s; majority 59.8% right
+         probe 8 arms x 10 seeds, 5,000 + 1,000 pictures: 111 s, 156 CPU s; majority 59.8% right
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ def measure(
             continue
         a, times = hashes[split]
         b, b_times = _together([hashes[other] for other in others if other in hashes])
-        pairs = hamming.join(a, b, radius)
+        pairs = hamming.join(a, b, radius, light=True)
         distance = np.bitwise_count(a[pairs[:, 0]] ^ b[pairs[:, 1]]).astype(np.int64)
         nearest = np.full(len(a), 65)
         np.minimum.at(nearest, pairs[:, 0], distance)

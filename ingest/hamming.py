@@ -12,6 +12,7 @@ Small inputs go through plain numpy: a job of a few thousand pictures compiles n
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
@@ -22,6 +23,10 @@ Pairs = NDArray[np.int64]
 
 SMALL = 60_000_000
 """Up to this many comparisons brute force in numpy is faster than loading the compiled search."""
+LIGHT_RADIUS = 11
+"""Above this the search without compiled code would try thousands of masks."""
+BLOCK = 1 << 20
+"""About how many pairs that search looks at together."""
 
 
 def self_join(hashes: ArrayLike, radius: int) -> Pairs:
@@ -43,12 +48,14 @@ def self_join(hashes: ArrayLike, radius: int) -> Pairs:
     return _ordered(_search(values, values, radius, same=True))
 
 
-def join(new: ArrayLike, old: ArrayLike, radius: int) -> Pairs:
+def join(new: ArrayLike, old: ArrayLike, radius: int, *, light: bool = False) -> Pairs:
     """Every pair of a new and an old hash within the radius, exactly once.
 
     Args:
         new, old: uint64[n] and uint64[k].
         radius: largest Hamming distance, in bits, 0 to 64.
+        light: search in plain numpy, which takes 110 MB less and up to five times as long (14 s for 10^5 new
+            and 900,000 old ones at radius 10), where the radius is at most `LIGHT_RADIUS`.
 
     Returns:
         int64[m, 2]: rows (i in new, j in old), sorted.
@@ -60,6 +67,8 @@ def join(new: ArrayLike, old: ArrayLike, radius: int) -> Pairs:
     # Sorting the old ones for each chunk is what costs; few new ones are compared faster one by one.
     if len(a) * len(b) <= max(SMALL, 60 * len(b)) or radius > 20:
         return _brute(a, b, radius, same=False)
+    if light and radius <= LIGHT_RADIUS:
+        return _ordered(_search_light(a, b, radius))
     return _ordered(_search(a, b, radius, same=False))
 
 
@@ -141,3 +150,39 @@ def _search(a: Hashes, b: Hashes, radius: int, *, same: bool) -> Pairs:
             )
         )
     return np.concatenate(found)
+
+
+def _search_light(a: Hashes, b: Hashes, radius: int) -> Pairs:
+    """As `_search` of two sets, in plain numpy, by four chunks of 16 bits; unsorted."""
+    most = radius // 4
+    found = [np.empty((0, 2), np.int64)]
+    for chunk in range(4):
+        shift = np.uint64(16 * chunk)
+        rows, columns = (np.argsort((values >> shift).astype(np.uint16), kind="stable") for values in (a, b))
+        left, right = a[rows], b[columns]
+        keys = (left >> shift).astype(np.uint16).astype(np.int64)
+        starts = np.searchsorted((right >> shift).astype(np.uint16), np.arange(1 << 16))
+        ends = np.append(starts[1:], len(right))
+        for mask in _masks(16, most).astype(np.int64):
+            first, last = starts[keys ^ mask], ends[keys ^ mask]
+            for i, j in _ranges(first, last):
+                difference = left[i] ^ right[j]
+                near = np.bitwise_count(difference) <= radius
+                for earlier in range(chunk):
+                    part = (difference >> np.uint64(16 * earlier)).astype(np.uint16)
+                    near &= np.bitwise_count(part) > most
+                found.append(np.column_stack([rows[i[near]], columns[j[near]]]))
+    return np.concatenate(found)
+
+
+def _ranges(first: NDArray[np.int64], last: NDArray[np.int64]) -> Iterator[tuple[NDArray, NDArray]]:
+    """Row i beside every place from `first[i]` up to `last[i]`, about `BLOCK` pairs at a time."""
+    totals = np.cumsum(last - first)
+    start, before = 0, 0
+    while start < len(first):
+        stop = max(start + 1, int(np.searchsorted(totals, before + BLOCK, side="right")))
+        sizes = last[start:stop] - first[start:stop]
+        ends = totals[start:stop] - before
+        places = np.arange(ends[-1]) + np.repeat(first[start:stop] - ends + sizes, sizes)
+        yield np.repeat(np.arange(start, stop), sizes), places
+        start, before = stop, int(totals[stop - 1])

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from export import layout
 from export.checks import picture_checks, table_checks
 from export.sealed import is_sealed, leaks, names_of
-from export.tables import GROUP_ROWS
+from export.tables import GROUP_ROWS, give_back_memory
 
 Tick = Callable[[int], object]
 Seen = tuple[str, str | None, tuple[int, ...]]
@@ -165,6 +165,7 @@ def _batches(path: Path) -> Iterator[pd.DataFrame]:
     with pq.ParquetFile(path, pre_buffer=False) as table:
         for batch in table.iter_batches(batch_size=2 * GROUP_ROWS):
             yield batch.to_pandas()
+    give_back_memory()
 
 
 def _tables_are_sound(

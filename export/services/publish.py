@@ -61,7 +61,7 @@ def publish_release(
 
 
 def _check_tally(plan: Plan, tally: Tally) -> None:
-    """Refuse what could never be a release, before a picture is copied."""
+    """Refuse what could never be a release."""
     name = plan.dataset.name
     if not plan.dataset.images.exists():
         raise ReleaseFailed(f"{name} has no images yet: run manage.py ingest first")

@@ -118,9 +118,14 @@ def settled_references(dataset: Dataset, images: Collection[int] | None = None) 
     One expert's answer counts where only one was asked; otherwise more than half of the experts must say the
     same. Images where they differ without a majority are left out. A category that was merged is called what
     it is called today; an answer that names one that was split settles nothing.
+
+    Args:
+        images: ids of those that are asked about (default: all of the dataset).
     """
     votes: dict[int, Counter[str]] = defaultdict(Counter)
     held = Reference.objects.filter(dataset=dataset).order_by("image_id", "id")
+    if images is not None:
+        held = held.filter(image_id__in=images)
     held = held.exclude(category__retired__isnull=False, category__merged_into=None)
     today = Coalesce("category__merged_into__key", "category__key")
     for image_id, key in held.values_list("image_id", today).iterator(CHUNK):

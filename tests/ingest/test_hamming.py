@@ -49,6 +49,20 @@ def test_join_is_exact_both_ways(new, old, radius):
     assert compiled(new, old, radius, [10, 11, 10, 11, 11, 11], same=False) == want
 
 
+@settings(max_examples=40, deadline=None)
+@given(new=clustered(), old=clustered(), radius=st.integers(0, 11), block=st.sampled_from([1, 7, 1 << 20]))
+def test_the_light_search_finds_the_same(new, old, radius, block):
+    old = np.concatenate([old, new[::2]])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hamming, "SMALL", -1)
+        patch.setattr(hamming, "BLOCK", block)
+        patch.setattr(hamming, "_search", None)
+        # Below 60 new ones each is compared with all; more of the same changes nothing but the way.
+        many = np.concatenate([new, np.full(61, np.uint64(0))])
+        found = [pair for pair in join(many, old, radius, light=True).tolist() if pair[0] < len(new)]
+    assert found == plain_pairs(new, old, radius, same=False)
+
+
 def compiled(a, b, radius, widths, *, same):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hamming, "SMALL", -1)

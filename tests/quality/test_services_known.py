@@ -64,6 +64,7 @@ def test_references_settle_by_majority_of_the_experts(dataset):
     add_references(dataset, [("1.jpg", "dog", "ben"), ("2.jpg", "cat", "ben")])
     zero, one, two = (image(dataset, n).pk for n in range(3))
     assert settled_references(dataset) == {zero: "cat", one: "dog"}
+    assert settled_references(dataset, [one]) == {one: "dog"}
     add_references(dataset, [("2.jpg", "cat", "cleo")])
     assert settled_references(dataset) == {zero: "cat", one: "dog", two: "cat"}
 
