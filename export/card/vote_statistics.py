@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from scipy import sparse
 
 from export import layout
+from export.tables import give_back_memory
 from ingest.progress import progress
 from quality.aggregation.votes import ABSTAIN
 from quality.agreement import Ballots, Estimate, alpha, kappa, observed
@@ -79,6 +80,7 @@ def vote_statistics(folder: Path) -> VoteStatistics:
             for batch in table.iter_batches(batch_size=BATCH, columns=columns):
                 counter.add(batch)
                 bar.update(batch.num_rows)
+    give_back_memory()
     return counter.result()
 
 
@@ -199,8 +201,8 @@ class _Counter:
         )
 
     def _round(self, name: str, wanted: np.ndarray) -> RoundVotes:
-        taken = np.concatenate(self._seconds[name])
-        seconds = round(float(np.median(taken)), 2) if len(taken) else None
+        taken = np.concatenate(self._seconds.pop(name))
+        seconds = round(float(np.median(taken, overwrite_input=True)), 2) if len(taken) else None
         return RoundVotes(self._votes[name], len(self._workers[name]), seconds, self._agreement(wanted))
 
     def _agreement(self, wanted: np.ndarray) -> Agreement | None:
