@@ -43,24 +43,25 @@ def checks() -> dict[str, bool]:
 
 
 def tests(workers: int) -> dict[str, bool]:
-    """Everything on SQLite, then on a real PostgreSQL what touches the database and no browser or bucket."""
+    """Everything on SQLite; on a real PostgreSQL what asks it anything, but for browsers, buckets, simulations."""
     pytest = [sys.executable, "-m", "pytest", "-q", "-n", str(workers), "--dist", "loadfile"]
     results = {"tests on SQLite": run("tests on SQLite", pytest, {"DATABASE_URL": ""})}
     with postgres_server() as url:
-        on_postgres = [*pytest, "-m", "django_db and not (pipeline or bucket or browser)"]
+        on_postgres = [*pytest, "-m", "django_db and not (pipeline or bucket or browser or simulation)"]
         results["tests on PostgreSQL"] = run("tests on PostgreSQL", on_postgres, {"DATABASE_URL": url})
     return results
 
 
 def main() -> int:
     """Run it all; 0 if everything passed."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes share two cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the test processes share the cores
     try:
         os.environ["CHROMIUM"] = find_chromium()
     except ChromiumMissing as problem:
         print(problem, file=sys.stderr)
         return 1
-    workers = max(2, min(8, os.cpu_count() or 2))
+    # One more than there are cores: a quarter of the time a test waits for a server, a browser or a lock.
+    workers = min(8, (os.cpu_count() or 2) + 1)
     results = {**checks(), **tests(workers)}
     failed = [name for name, passed in results.items() if not passed]
     print("\n" + (f"FAILED: {', '.join(failed)}" if failed else f"All {len(results)} steps passed."))

@@ -8,7 +8,7 @@ from benchmarks import export_dataset, export_speed
 
 
 def test_in_short(capsys: pytest.CaptureFixture[str]) -> None:
-    assert export_speed.main(["--quick"]) == 0
+    assert export_speed.main(["--quick", "--sides", "64"]) == 0
     said = capsys.readouterr().out
     assert all(name in said for name in ("cp -r", "stripping", "export", "verify"))
 

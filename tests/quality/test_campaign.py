@@ -11,7 +11,7 @@ from quality.models import Consensus
 from quality.replay import Rule, replay
 from quality.services.rounds import RoundPlan
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.simulation]
 PLAN = RoundPlan(votes_min=2, votes_max=9, confidence=0.95, audit_rate=0.0, batch_size=40)
 
 
