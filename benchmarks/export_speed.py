@@ -11,8 +11,7 @@ from a folder to a folder of its own kind (imagenet), with no votes, no check an
 is not measured: it needs a MongoDB server.
 
 Exits 1 where an export takes more than 1.5 times the wall clock of both together, or more than 512 MB.
-Figures: benchmarks/README.md. At 100,000 pictures of 2 kB some 35 of 52 s go by while pictures are chosen (one
-process) and copied (two); then 6 checking every file, 5 describing, 3 recording.
+Figures: benchmarks/README.md.
 """
 
 from __future__ import annotations

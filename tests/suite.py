@@ -43,7 +43,7 @@ def checks() -> dict[str, bool]:
 
 
 def tests(workers: int) -> dict[str, bool]:
-    """Everything on SQLite; on a real PostgreSQL what asks it anything, but for browsers, buckets, simulations."""
+    """Everything on SQLite; on a real PostgreSQL what uses the database, without browsers and buckets."""
     pytest = [sys.executable, "-m", "pytest", "-q", "-n", str(workers), "--dist", "loadfile"]
     results = {"tests on SQLite": run("tests on SQLite", pytest, {"DATABASE_URL": ""})}
     with postgres_server() as url:
