@@ -12,6 +12,7 @@ Small inputs go through plain numpy: a job of a few thousand pictures compiles n
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from itertools import combinations
 
@@ -25,7 +26,7 @@ SMALL = 60_000_000
 """Up to this many comparisons brute force in numpy is faster than loading the compiled search."""
 LIGHT_RADIUS = 11
 """Above this the search without compiled code would try thousands of masks."""
-BLOCK = 1 << 20
+BLOCK = 1 << 18
 """About how many pairs that search looks at together."""
 
 
@@ -155,7 +156,8 @@ def _search(a: Hashes, b: Hashes, radius: int, *, same: bool) -> Pairs:
 def _search_light(a: Hashes, b: Hashes, radius: int) -> Pairs:
     """As `_search` of two sets, in plain numpy, by four chunks of 16 bits; unsorted."""
     most = radius // 4
-    found = [np.empty((0, 2), np.int64)]
+    # One buffer that grows: small results among large passing arrays would keep those from being given back.
+    found = array("q")
     for chunk in range(4):
         shift = np.uint64(16 * chunk)
         rows, columns = (np.argsort((values >> shift).astype(np.uint16), kind="stable") for values in (a, b))
@@ -171,8 +173,8 @@ def _search_light(a: Hashes, b: Hashes, radius: int) -> Pairs:
                 for earlier in range(chunk):
                     part = (difference >> np.uint64(16 * earlier)).astype(np.uint16)
                     near &= np.bitwise_count(part) > most
-                found.append(np.column_stack([rows[i[near]], columns[j[near]]]))
-    return np.concatenate(found)
+                found.frombytes(np.column_stack([rows[i[near]], columns[j[near]]]).tobytes())
+    return np.frombuffer(found, np.int64).reshape(-1, 2)
 
 
 def _ranges(first: NDArray[np.int64], last: NDArray[np.int64]) -> Iterator[tuple[NDArray, NDArray]]:

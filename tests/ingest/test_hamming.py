@@ -50,7 +50,7 @@ def test_join_is_exact_both_ways(new, old, radius):
 
 
 @settings(max_examples=40, deadline=None)
-@given(new=clustered(), old=clustered(), radius=st.integers(0, 11), block=st.sampled_from([1, 7, 1 << 20]))
+@given(new=clustered(), old=clustered(), radius=st.integers(0, 11), block=st.sampled_from([1, 7, 1 << 18]))
 def test_the_light_search_finds_the_same(new, old, radius, block):
     old = np.concatenate([old, new[::2]])
     with pytest.MonkeyPatch.context() as patch:
