@@ -7,6 +7,12 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
+from hypothesis import settings as property_tests
+
+# `pytest` by hand looks for new examples each time; `make test` gives the same answer twice.
+property_tests.register_profile("explore", deadline=None)
+property_tests.register_profile("same", deadline=None, derandomize=True)
+property_tests.load_profile("explore")
 
 
 @pytest.fixture(autouse=True)

@@ -52,10 +52,10 @@ MARKUP = st.text(alphabet="<>&\"'`*_[]()!|-#\n ab1.:/\\\ue000\ue001", max_size=6
 
 @given(MARKUP)
 def test_a_name_in_a_card_is_read_as_it_stands(name):
-    said = " ".join(name.replace("\ue000", "").replace("\ue001", "").split())
+    said = " ".join(name.split()).replace("\ue000", "").replace("\ue001", "")
     assert render(f"x {plain(name)}") == f"<p>{escape(f'x {said}'.strip(), quote=False)}</p>"
     row = render(f"| a | b |\n|---|---|\n| {plain(name)} | 2 |")
-    assert f"<td>{escape(said, quote=False)}</td><td>2</td>" in row
+    assert f"<td>{escape(said.strip(), quote=False)}</td><td>2</td>" in row
 
 
 def test_links_lead_to_the_web_only_and_figures_where_the_page_says():
