@@ -209,14 +209,22 @@ class Real:
         }
 
     def start(self) -> subprocess.Popen[bytes]:
+        self.left = self.spare()
         return subprocess.Popen(self.command, cwd=ROOT, env=self.env, stdout=subprocess.DEVNULL)
 
     def run(self) -> subprocess.CompletedProcess[str]:
         return subprocess.run(self.command, cwd=ROOT, env=self.env, capture_output=True, text=True)
 
+    def spare(self) -> int | None:
+        """When the folder was made that a run makes anew as it begins."""
+        try:
+            return (self.part / "spare").stat().st_ctime_ns
+        except FileNotFoundError:
+            return None
+
     def begun(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait until the work has begun: before that there is nothing to lose."""
-        while process.poll() is None and not (self.part.exists() or self.final.exists()):
+        """Wait until the work has begun, whatever a killed run left: before that there is nothing to lose."""
+        while process.poll() is None and self.spare() in (None, self.left):
             time.sleep(0.001)
 
 
