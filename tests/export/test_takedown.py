@@ -26,6 +26,14 @@ from tests.export.world import World, bytes_of, picture
 pytestmark = pytest.mark.django_db
 
 
+class Killed(BaseException):
+    """Stands for a kill: nothing that catches exceptions may tidy up after it."""
+
+
+def dies(*args: object) -> None:
+    raise Killed
+
+
 def table(folder: Path, name: str) -> pd.DataFrame:
     return pd.read_parquet(folder / name)
 
@@ -118,12 +126,6 @@ def test_a_sealed_release_stays_sealed(world: World, tmp_path: Path) -> None:
 def test_a_killed_takedown_is_finished_by_the_same_command(
     world: World, parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Killed(BaseException):
-        pass
-
-    def dies(*args: object) -> None:
-        raise Killed
-
     sha256 = one(world, "train").sha256
     whole = take_down(world.dataset, "1.0.1", [sha256], "why", tmp_path / "whole").folder
     Withdrawal.objects.all().delete()
@@ -142,12 +144,6 @@ def test_pictures_that_an_export_left_are_not_taken_for_the_parents(
     world: World, parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The parent may be older than this version of Assay, which would write other bytes."""
-
-    class Killed(BaseException):
-        pass
-
-    def dies(*args: object) -> None:
-        raise Killed
 
     with monkeypatch.context() as patch:
         patch.setattr(making, "describe", dies)
