@@ -20,7 +20,6 @@ _DAMAGE = (
     zlib.error,
     RuntimeError,
     ValueError,
-    NotImplementedError,
 )
 
 

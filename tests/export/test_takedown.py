@@ -140,19 +140,20 @@ def test_a_killed_takedown_is_finished_by_the_same_command(
     assert bytes_of(made.folder) == bytes_of(whole)
 
 
-def test_pictures_that_an_export_left_are_not_taken_for_the_parents(
+def test_pictures_of_another_parent_are_not_kept(
     world: World, parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The parent may be older than this version of Assay, which would write other bytes."""
-
+    """A killed takedown left an older release's pictures; another version of Assay wrote other bytes."""
+    sha256 = one(world, "train").sha256
     with monkeypatch.context() as patch:
         patch.setattr(making, "describe", dies)
         with pytest.raises(Killed):
-            publish_release(world.dataset, "1.0.1", tmp_path)
-    for left in (tmp_path / ".birds-1.0.1.partial" / "release").rglob("*.jpg"):
+            take_down(world.dataset, "1.0.2", [sha256], "why", tmp_path)
+    for left in (tmp_path / ".birds-1.0.2.partial" / "release").rglob("*.jpg"):
         left.write_bytes(picture(4711))
-    made = take_down(world.dataset, "1.0.1", [one(world, "train").sha256], "why", tmp_path)
-    assert bytes_of(made.folder / "test") == bytes_of(parent / "test")
+    newer = publish_release(world.dataset, "1.0.1", tmp_path).folder
+    made = take_down(world.dataset, "1.0.2", [sha256], "why", tmp_path)
+    assert bytes_of(made.folder / "test") == bytes_of(newer / "test")
 
 
 def damage(folder: Path) -> None:
