@@ -85,7 +85,7 @@ class BucketLock:
             self._take_over()
         self._read_back()
         self.held = True
-        self._thread = threading.Thread(target=self._beat, daemon=True)
+        self._thread = threading.Thread(target=self._beat, name=f"lock {self.name}", daemon=True)
         self._thread.start()
 
     def _take_over(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,3 +102,5 @@ def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     made.create_bucket(Bucket="shelves")
     yield made
     bucket.forget_client()
+    beating = [thread for thread in threading.enumerate() if thread.name.startswith("lock ")]
+    assert not beating, "it would go on in the next test"

@@ -177,7 +177,9 @@ def test_the_second_machine_waits_and_the_loser_removes_nothing(
     def overtaken(*args: object) -> object:
         with monkeypatch.context() as patch:
             patch.setattr(bucket_lock, "SILENT", 0.0)
-            other_machine(monkeypatch, folder).take()
+            later = other_machine(monkeypatch, folder)
+            later.take()
+            later.rest()  # before this test ends: its signs would go to the next test's server
         return describe(*args)
 
     with monkeypatch.context() as patch:
