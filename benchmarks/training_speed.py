@@ -14,16 +14,15 @@ of 500 x 375); `load32`, `load224`: batches read from the cache and normalised, 
 `probe`, `quick`: the whole command from an empty cache, 8 arms x 10 seeds on 5,000 train and 1,000 test
 pictures at 128 px, frozen EfficientNet-lite0 under a linear head and under a hidden layer.
 
-Measured on 2026-11-22 with --repeats 3 on two cores without AMX (AMD EPYC, Zen 4) that did nothing else;
-resnet224 with --threads 1 beside other work, where the CPU column is the one to trust. No GPU was at hand:
---device cuda is untried, and airbench is no peer yet.
+Measured on 2026-11-22 with --repeats 3 on two cores without AMX (AMD EPYC, Zen 4) that did nothing else. No
+GPU was at hand: --device cuda is untried, and airbench is no peer yet.
 
                 reference/s    assay/s           times, clock             times, CPU  wanted
        small32          527      2,109      4.00 [3.94, 4.02]      4.16 [4.09, 4.22]       3
         load32        2,961    424,866 152.01 [123.98, 152.78] 141.87 [116.13, 144.55]     100
        load224          487      9,407   19.33 [18.25, 21.86]   17.33 [17.11, 21.55]     100
        cifar32           47         97      2.11 [1.99, 2.15]      2.13 [2.04, 2.18]       3
-     resnet224            1          4      1.82 [1.66, 2.92]      2.32 [2.26, 2.49]     2.5
+     resnet224           13         34      2.56 [2.46, 2.70]      2.50 [2.40, 2.58]     2.5
          probe 8 arms x 10 seeds, 5,000 + 1,000 pictures: 111 s, 156 CPU s; majority 59.8% right
          quick 8 arms x 10 seeds, 5,000 + 1,000 pictures: 144 s, 262 CPU s; majority 58.0% right
 """

@@ -42,7 +42,8 @@ def run_pairs(
     own = missing if sharing.world == ranks.world else missing[ranks.rank :: ranks.world]
     done = (len(pairs) - len(missing)) // (ranks.world // sharing.world)  # of this process's share
     curves = machine.tensorboard if sharing.first else None
-    watch = RunWatch(len(own) + done, settings.epochs, done, curves, silent=not ranks.first)
+    silent = not ranks.first
+    watch = RunWatch(len(own) + done, settings.epochs, done, curves, silent=silent, folder=folder)
     wanted = _at_once(bench, settings, machine, len(pairs))
     at_once = ranks.told(lambda: folder.at_once(wanted))
     run = _Run(bench, labellings, settings, folder, machine, watch, at_once)

@@ -4,8 +4,8 @@ was.
 `results/ARM-SEED.npz` holds what a pair found, `checkpoints/ARM-SEED.pt` its last weights,
 `snapshots/ARM-SEED.pt` where one stands that is being trained, `out-of-fold.npz` what nets say of train
 pictures that they were not taught, `run.json` what the run computes, `planned` how many pairs it consists of,
-`at-once` how many are trained side by side. Results of other settings, another release or another number of
-threads are never mixed in.
+`at-once` how many are trained side by side, `progress` how many epochs are done. Results of other settings,
+another release or another number of threads are never mixed in.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ class RunFolder:
             for folder in (self.results, self.checkpoints, self.snapshots):
                 shutil.rmtree(folder, ignore_errors=True)
             self.out_of_fold.unlink(missing_ok=True)
-            (self.path / "at-once").unlink(missing_ok=True)
+            for name in ("at-once", "progress"):
+                (self.path / name).unlink(missing_ok=True)
         elif description.is_file():
             self._compare(json.loads(description.read_text(encoding="utf-8")), identity)
         elif self.path.is_dir() and any(item.name != "cache" for item in self.path.iterdir()):
@@ -105,6 +106,10 @@ class RunFolder:
     def plan(self, pairs: int) -> None:
         """Note for those who watch how many pairs the run has: the release decides which arms it can give."""
         write_atomically(self.path / "planned", str(pairs).encode())
+
+    def note_progress(self, epochs: int, of: int, fresh: int) -> None:
+        """Note for those who watch how many epochs are done, and how many of these by this invocation."""
+        write_atomically(self.path / "progress", json.dumps([epochs, of, fresh]).encode())
 
     def at_once(self, wanted: int) -> int:
         """How many trainings go on side by side: what the run began with, as their bits depend on it."""

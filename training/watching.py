@@ -1,17 +1,26 @@
-"""What one sees of a run while it trains: one bar over all its epochs, and TensorBoard's files if asked."""
+"""What one sees of a run while it trains: one bar over all its epochs, the same for those who look at its
+folder, and TensorBoard's files if asked."""
 
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 from ingest.progress import progress
 from training.settings import SettingsError
+from training.store import RunFolder
+
+NOTED = 1.0
+"""Seconds between two notes of the progress in the run's folder, at least."""
 
 
 class RunWatch:
-    """The bar of a run of `pairs` trainings of `epochs` each, `finished` of which are done already."""
+    """The bar of a run of `pairs` trainings of `epochs` each, `finished` of which are done already.
+
+    With a `folder` what the bar shows is noted there too.
+    """
 
     def __init__(
         self,
@@ -20,32 +29,49 @@ class RunWatch:
         finished: int = 0,
         tensorboard: Path | None = None,
         silent: bool = False,
+        folder: RunFolder | None = None,
     ) -> None:
         self.epochs, self.tensorboard = epochs, tensorboard
+        self.total, self.done = pairs * epochs, finished * epochs
+        # Epochs of an earlier invocation tell nothing about the time that is left.
+        self.earlier = self.done
         self._lock = threading.Lock()
         self._bar: Any = None
+        self._folder = None if silent else folder
+        self._noted = float("-inf")
         if not silent:
-            self._bar = progress(total=pairs * epochs, what="train", unit="epoch")
-            # Epochs of an earlier invocation tell nothing about the time that is left.
-            self._bar.initial = self._bar.n = finished * epochs
+            self._bar = progress(total=self.total, what="train", unit="epoch")
+            self._bar.initial = self._bar.n = self.done
             self._bar.refresh()
 
     def pair(self, arm: str, seed: int) -> PairWatch:
         """Whom a training of that labelling tells how it goes."""
         return PairWatch(self, f"{arm}-{seed}")
 
-    def forward(self, epochs: int, words: str = "") -> None:
-        """So many epochs are done; threads may say so at once."""
-        if self._bar is not None:
-            with self._lock:
+    def forward(self, epochs: int, words: str = "", earlier: int = 0) -> None:
+        """So many epochs are done, `earlier` of them by another invocation; threads may say so at once."""
+        with self._lock:
+            self.done += epochs
+            self.earlier += earlier
+            if self._bar is not None:
                 if words:
                     self._bar.set_postfix_str(words, refresh=False)
+                self._bar.initial = self.earlier
                 self._bar.update(epochs)
+            if time.monotonic() >= self._noted + NOTED:
+                self._note()
 
     def close(self) -> None:
         """Take the bar away."""
+        with self._lock:
+            self._note()
         if self._bar is not None:
             self._bar.close()
+
+    def _note(self) -> None:
+        if self._folder is not None and self.done > self.earlier:
+            self._folder.note_progress(self.done, self.total, self.done - self.earlier)
+        self._noted = time.monotonic()
 
 
 class PairWatch:
@@ -57,7 +83,9 @@ class PairWatch:
 
     def epoch(self, number: int, loss: float, val: tuple[float, float] | None) -> None:
         """See `training.loop.Watch`."""
-        self.run.forward(number - self.seen, f"{self.name} loss {loss:.3f}")
+        # A training that goes on from its last snapshot begins in the middle.
+        earlier = 0 if self.seen else number - 1
+        self.run.forward(number - self.seen, f"{self.name} loss {loss:.3f}", earlier)
         self.seen = number
         if self.run.tensorboard is None:
             return

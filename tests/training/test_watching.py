@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from training import watching
 from training.retrain import main
+from training.store import RunFolder
 from training.watching import RunWatch
 
 SMALL = (
@@ -18,10 +21,11 @@ SMALL = (
 
 
 def test_the_bar_counts_epochs_of_all_trainings(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setenv("ASSAY_PROGRESS", "1")
-    watch = RunWatch(pairs=4, epochs=10, finished=1)
+    monkeypatch.setattr(watching, "NOTED", 0.0)
+    watch = RunWatch(pairs=4, epochs=10, finished=1, folder=RunFolder(tmp_path))
     assert (watch._bar.n, watch._bar.total, watch._bar.initial) == (
         10,
         40,
@@ -30,14 +34,17 @@ def test_the_bar_counts_epochs_of_all_trainings(
     one, two = watch.pair("majority", 1), watch.pair("consensus", 1)
     one.epoch(1, 0.5, None)
     two.epoch(4, 0.25, None)  # from a snapshot of epoch 3
-    assert watch._bar.n == 15
+    assert (watch._bar.n, watch._bar.initial) == (15, 13)
+    assert json.loads((tmp_path / "progress").read_text()) == [15, 40, 2]
     two.done()  # stopped early: its other epochs are not to come
     assert watch._bar.n == 21
     watch.close()
     assert "train:" in capsys.readouterr().err
-    silent = RunWatch(1, 5, silent=True)
+    (tmp_path / "progress").unlink()
+    silent = RunWatch(1, 5, silent=True, folder=RunFolder(tmp_path))
     silent.pair("majority", 0).epoch(1, 0.1, None)
     silent.close()
+    assert not (tmp_path / "progress").exists(), "another process of the run notes it"
     assert capsys.readouterr().err == ""
 
 

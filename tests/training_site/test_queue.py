@@ -22,6 +22,7 @@ from training.services.queue import perform_queued, work_off_queue
 from training.services.runs import is_abandoned, perform_run, start_run, stop_run
 from training.services.standing import standing_of
 from training.services.trainer import said_last
+from training.store import RunFolder
 
 pytestmark = pytest.mark.django_db
 State = TrainingRun.State
@@ -177,22 +178,27 @@ def test_a_killed_starter_takes_no_word_from_the_trainer(release: Release, train
 
 def test_time_left_is_at_the_pace_of_this_trainer(release: Release) -> None:
     run = start_run(release, seeds=1)
-    results = Path(run.folder) / "results"
-    results.mkdir(parents=True)
-    (results.parent / "planned").write_text("10")
+    folder = RunFolder(Path(run.folder))
+    folder.results.mkdir(parents=True)
+    folder.plan(10)
     TrainingRun.objects.update(state=State.RUNNING, begun="2026-01-01T00:00:00Z")
     run.refresh_from_db()
     began = run.begun.timestamp()
-    for name, end in {"old-0": began - 500, "a-0": began + 20, "b-0": began + 40}.items():
-        file = results / f"{name}.npz"
-        file.touch()
-        trainers.os.utime(file, (end, end))
+    for name in ("old-0", "a-0"):
+        (folder.results / f"{name}.npz").touch()
+    assert standing_of(run, now=began + 50).seconds_left is None, "nothing is noted yet"
+    folder.note_progress(25, 100, 15)  # of 10 trainings of 10 epochs, the first by an earlier trainer
+    trainers.os.utime(folder.path / "progress", (began + 30, began + 30))
     standing = standing_of(run, now=began + 50)
-    assert (standing.done, standing.planned, standing.abandoned) == (3, 10, False)
-    assert standing.seconds_left == pytest.approx(7 * 20 - 10)
-    (results / "a-0.npz").unlink()
-    (results / "b-0.npz").unlink()
-    assert standing_of(run, now=began + 50).seconds_left is None
+    assert (standing.done, standing.planned, standing.abandoned) == (2, 10, False)
+    assert standing.epochs == (25, 100)
+    assert standing.seconds_left == pytest.approx(75 * 2 - 20)
+    folder.note_progress(25, 100, 0)
+    assert standing_of(run, now=began + 50).seconds_left is None, "no epoch of its own"
+    trainers.os.utime(folder.path / "progress", (began - 500, began - 500))
+    assert standing_of(run, now=began + 50).seconds_left is None, "what an earlier trainer noted"
+    (folder.path / "progress").write_text("[1,")
+    assert standing_of(run).epochs is None
 
 
 def test_a_run_is_queued_at_once_and_a_worker_is_started(release: Release, workers: list[int]) -> None:

@@ -21,7 +21,7 @@ from training.jobs import retrain
 from training.models import TrainingRun
 from training.services import trainer as trainers
 from training.services.runs import NoReleaseFolder, RunBusy, perform_run, start_run
-from training.services.standing import pairs_done, pairs_planned
+from training.services.standing import pairs_planned, standing_of
 
 pytestmark = pytest.mark.django_db
 
@@ -63,7 +63,10 @@ def test_the_real_trainer_through_the_command(release: Release, client: Client) 
     assert Path(said["report"]).is_file()
     assert set(run.metrics["arms"]) == {"majority", "consensus"}
     assert "seeds" not in run.metrics["arms"]["majority"]
-    assert pairs_done(run) == pairs_planned(run) == 2
+    standing = standing_of(run)
+    assert standing.done == pairs_planned(run) == 2
+    assert standing.epochs is not None
+    assert standing.epochs[0] == standing.epochs[1] > 0
     client.force_login(User.objects.create(username="root", is_superuser=True))
     assert "cannot be told" in client.get(f"/d/birds/runs/{run.pk}").content.decode()
     report = client.get(f"/d/birds/runs/{run.pk}/report")

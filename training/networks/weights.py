@@ -49,10 +49,10 @@ def read(name: str, model: str) -> dict[str, Tensor]:
 
     known = models.get_model_weights(model)
     short = name.rpartition(".")[2]
-    if short != "DEFAULT" and short not in known.__members__:
+    if short not in known.__members__:
         raise NetworkError(
             f"weights {name}: no such file, nor are there such for {model}; known are "
-            f"{', '.join(known.__members__)}, DEFAULT"
+            f"{', '.join(known.__members__)}"
         )
     try:
         with redirect_stderr(StringIO()):  # it announces the download; an error is one line

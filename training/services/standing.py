@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,34 +14,36 @@ from training.services.runs import is_abandoned
 
 @dataclass(frozen=True)
 class Standing:
-    """`done` of `planned` trainings; `seconds_left`: an estimate, None where nothing tells yet; `abandoned`:
-    it is said to be under way, but nobody works on it."""
+    """`done` of `planned` trainings; `epochs` done of all theirs, None before the trainer noted it;
+    `seconds_left`: an estimate, None where nothing tells yet; `abandoned`: it is said to be under way, but
+    nobody works on it."""
 
     done: int
     planned: int
+    epochs: tuple[int, int] | None
     seconds_left: float | None
     abandoned: bool
 
-    @property
-    def share(self) -> float:
-        """Of the trainings, those that are done."""
-        return self.done / self.planned if self.planned else 0.0
+
+@dataclass(frozen=True)
+class _Epochs:
+    """What the trainer noted: `done` of `of` epochs, `fresh` of them by itself, `when` (since the epoch)."""
+
+    done: int
+    of: int
+    fresh: int
+    when: float
 
 
 def standing_of(run: TrainingRun, now: float | None = None) -> Standing:
     """Where the run stands now (seconds since the epoch)."""
     ends = sorted(_ends(run))
     planned = max(trainings_planned(run), len(ends))
-    abandoned = is_abandoned(run)
+    abandoned, epochs = is_abandoned(run), _epochs(run)
     left = None
     if run.state == TrainingRun.State.RUNNING and run.begun and not abandoned:
-        left = _seconds_left(run.begun.timestamp(), ends, planned, time.time() if now is None else now)
-    return Standing(len(ends), planned, left, abandoned)
-
-
-def pairs_done(run: TrainingRun) -> int:
-    """How many (arm, seed) pairs the run has finished."""
-    return len(_ends(run))
+        left = _seconds_left(run.begun.timestamp(), epochs, time.time() if now is None else now)
+    return Standing(len(ends), planned, epochs and (epochs.done, epochs.of), left, abandoned)
 
 
 def pairs_planned(run: TrainingRun) -> int | None:
@@ -73,10 +76,18 @@ def _ends(run: TrainingRun) -> list[float]:
     return found
 
 
-def _seconds_left(begun: float, ends: list[float], planned: int, now: float) -> float | None:
-    """At the pace of the pairs that this trainer finished; those of an earlier one tell nothing of it."""
-    fresh = [end for end in ends if end >= begun]
-    if not fresh:
+def _epochs(run: TrainingRun) -> _Epochs | None:
+    file = Path(run.folder) / "progress"
+    try:
+        done, of, fresh = (int(number) for number in json.loads(file.read_text("utf-8")))
+        return _Epochs(done, of, fresh, file.stat().st_mtime) if of > 0 else None
+    except (OSError, ValueError, TypeError):  # not yet, or the trainer is replacing the run
         return None
-    pace = (fresh[-1] - begun) / len(fresh)
-    return max(0.0, pace * (planned - len(ends)) - (now - fresh[-1]))
+
+
+def _seconds_left(begun: float, epochs: _Epochs | None, now: float) -> float | None:
+    """At the pace of the epochs that this trainer did; those of an earlier one tell nothing of it."""
+    if epochs is None or epochs.when < begun or epochs.fresh < 1:
+        return None
+    pace = (epochs.when - begun) / epochs.fresh
+    return max(0.0, pace * (epochs.of - epochs.done) - (now - epochs.when))

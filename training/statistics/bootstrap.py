@@ -114,9 +114,10 @@ class Bootstrap:
         return np.concatenate(parts) / len(values)
 
     def difference(self, one: Floats, other: Floats) -> tuple[Estimate, float]:
-        """`one` minus `other`, paired by seed and image, and its two-sided bootstrap p-value."""
-        result = self.mean(one.astype(np.float64) - other.astype(np.float64))
-        return result, two_sided_p(result.draws)
+        """`one` minus `other`, of 0 and 1, paired by seed and image, and its two-sided bootstrap p-value."""
+        found = self.mean(one.astype(np.float64) - other.astype(np.float64))
+        bounded = Estimate(found.value, max(found.lo, -1.0), min(found.hi, 1.0), found.draws)
+        return bounded, two_sided_p(found.draws)
 
 
 def affordable(images: int, replicates: int = REPLICATES) -> int:

@@ -148,11 +148,14 @@ def _answers(run: TrainingRun) -> list[str]:
 
 
 def _progress(standing: Standing) -> str:
-    parts = [
-        Part(_("trained"), standing.done, "ok"),
-        Part(_("to go"), max(0, standing.planned - standing.done), "line"),
-    ]
-    return progress(parts, title=_("Trainings"))
+    if standing.epochs:
+        done, of = standing.epochs
+        names = _("epochs trained"), _("epochs to go")
+    else:
+        done, of = standing.done, standing.planned
+        names = _("trainings done"), _("trainings to go")
+    parts = [Part(names[0], done, "ok"), Part(names[1], max(0, of - done), "line")]
+    return progress(parts, title=_("Progress"))
 
 
 def _time_left(seconds: float | None) -> str:
