@@ -43,7 +43,8 @@ def standing_of(run: TrainingRun, now: float | None = None) -> Standing:
     left = None
     if run.state == TrainingRun.State.RUNNING and run.begun and not abandoned:
         left = _seconds_left(run.begun.timestamp(), epochs, time.time() if now is None else now)
-    return Standing(len(ends), planned, epochs and (epochs.done, epochs.of), left, abandoned)
+    shown = (epochs.done, epochs.of) if epochs else None
+    return Standing(len(ends), planned, shown, left, abandoned)
 
 
 def pairs_planned(run: TrainingRun) -> int | None:
