@@ -1,0 +1,36 @@
+"""People, rounds, tasks, leases and votes.
+
+Sized for 10^9 votes: a Vote row holds numbers only, a Lease lives no longer than the work it stands for, and
+what a claim asks for ("claimable") is kept in the row and indexed, so that a claim never counts anything.
+"""
+
+from annotation_site.models.labels import NO, NONE, UNSURE, VERIFY_UNSURE, YES
+from annotation_site.models.people import ApiToken, Membership, Role, User, Worker, new_worker_code
+from annotation_site.models.rounds import Instructions, Round
+from annotation_site.models.tasks import Invitation, Participation, Task, TaskQuerySet
+from annotation_site.models.votes import Assignment, Lease, Receipt, Vote, VoteQuerySet
+
+__all__ = [
+    "NO",
+    "NONE",
+    "UNSURE",
+    "VERIFY_UNSURE",
+    "YES",
+    "ApiToken",
+    "Assignment",
+    "Instructions",
+    "Invitation",
+    "Lease",
+    "Membership",
+    "Participation",
+    "Receipt",
+    "Role",
+    "Round",
+    "Task",
+    "TaskQuerySet",
+    "User",
+    "Vote",
+    "VoteQuerySet",
+    "Worker",
+    "new_worker_code",
+]
