@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Sum
 
 from annotation_site.models.labels import NO, NONE, UNSURE, VERIFY_UNSURE, YES
-from ingest.models import CategoryQuerySet, Dataset
+from ingest.models import Category, CategoryQuerySet, Dataset, Image
 
 
 class Round(models.Model):
@@ -110,3 +110,34 @@ class Instructions(models.Model):
     class Meta:
         verbose_name_plural = "instructions"
         constraints = [models.UniqueConstraint(fields=["round", "version"], name="instructions_once")]
+
+
+class InstructionExample(models.Model):
+    """A picture that shows workers what a category is, or is not. It belongs to one version of what is told."""
+
+    instructions = models.ForeignKey(Instructions, models.CASCADE, related_name="examples")
+    category = models.ForeignKey(Category, models.PROTECT, related_name="+", db_index=False)
+    image = models.ForeignKey(Image, models.PROTECT, related_name="+")
+    good = models.BooleanField(help_text="it shows the category; else it is taken for it and is not")
+    note = models.CharField(max_length=200, blank=True, help_text="what to look at")
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["instructions", "category", "image"], name="example_once")
+        ]
+
+
+class RoundChange(models.Model):
+    """What a person changed of a round, from what to what. Its tasks follow in chunks, up to `cursor`."""
+
+    round = models.ForeignKey(Round, models.CASCADE, related_name="changes")
+    by = models.CharField(max_length=150, blank=True, help_text="user name; empty: from the command line")
+    before: Any = models.JSONField(help_text="field -> its value; only what changed")
+    after: Any = models.JSONField()
+    cursor = models.PositiveBigIntegerField(default=0, help_text="tasks up to this id follow already")
+    finished = models.BooleanField(default=False)
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
