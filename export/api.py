@@ -9,21 +9,18 @@ from typing import Annotated, Any
 
 from django.http import (
     HttpRequest,
-    HttpResponse,
     HttpResponseBase,
-    HttpResponseNotModified,
     JsonResponse,
     StreamingHttpResponse,
 )
 from django.urls import reverse
-from django.utils.http import parse_etags
 from ninja import Field, Query, Router, Schema
 from ninja.errors import AuthenticationError
 
 from annotation_site.api import api
 from annotation_site.api.auth import caller
-from annotation_site.api.problems import problem
-from annotation_site.api.routes import Problem
+from annotation_site.api.problems import Problem, problem
+from annotation_site.api.site_api import tagged
 from annotation_site.models import User
 from export import layout
 from export.models import Release
@@ -148,7 +145,7 @@ def release(request: HttpRequest, name: str, version: str) -> Any:
         },
     }
     tag = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:32]
-    return _tagged(request, f'"{tag}"', lambda: JsonResponse(body))
+    return tagged(request, f'"{tag}"', lambda: JsonResponse(body))
 
 
 @router.get(
@@ -185,7 +182,7 @@ def manifest(
         lines = _lines(request, held, (row for row in rows if row["image"] not in gone))
         return StreamingHttpResponse(lines, content_type="application/x-ndjson")
 
-    return _tagged(request, tag, answer)
+    return tagged(request, tag, answer)
 
 
 @router.get("releases/{name}/{version}/terms", response={200: TermsOut, **PROBLEMS}, url_name="terms")
@@ -284,15 +281,6 @@ def _lines(request: HttpRequest, release: Release, rows: Iterator[dict[str, Any]
             waiting.clear()
     if waiting:
         yield ("\n".join(waiting) + "\n").encode()
-
-
-def _tagged(request: HttpRequest, tag: str, answer: Any) -> HttpResponseBase:
-    """`answer()` with its ETag, or 304 where the caller has it already."""
-    known = {text.removeprefix("W/") for text in parse_etags(request.headers.get("If-None-Match", ""))}
-    response: HttpResponse = HttpResponseNotModified() if tag.removeprefix("W/") in known else answer()
-    response["ETag"] = tag
-    response["Cache-Control"] = "private, no-cache" if "Authorization" in request.headers else "no-cache"
-    return response
 
 
 def _address(request: HttpRequest, name: str, release: Release, *more: str) -> str:

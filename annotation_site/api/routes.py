@@ -9,6 +9,7 @@ from ninja import Field, Router, Schema
 
 from annotation_site.api.auth import Session, Token
 from annotation_site.api.payloads import batch_payload
+from annotation_site.api.problems import PROBLEMS, Problem
 from annotation_site.models import ApiToken, User
 from annotation_site.services.access import round_for_labelling
 from annotation_site.services.accounts import worker_of
@@ -19,18 +20,6 @@ from annotation_site.services.votes import MAX_VOTES, Answer, record_votes
 router = Router()
 LOGGED_IN = [Token(), Session()]
 Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
-
-
-class Problem(Schema):
-    """An error (RFC 9457)."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-
-
-PROBLEMS = {401: Problem, 403: Problem, 404: Problem, 409: Problem, 422: Problem}
 
 
 class LoginIn(Schema):
