@@ -75,7 +75,7 @@ def tagged(request: HttpRequest, tag: str, answer: Callable[[], Answer]) -> Answ
 
 
 def _careful(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """Refuse what no database column holds before it gets there; say no to a wrong method in our own words."""
+    """Refuse what no database column holds before it gets there; a wrong method gets our own words."""
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
