@@ -172,10 +172,18 @@ class DuplicateGroup(models.Model):
     )
     draw = models.FloatField()
     size = models.PositiveIntegerField(default=1)
+    widest = models.PositiveSmallIntegerField(
+        default=0, help_text="bits between the representative's perceptual hash and the farthest member's"
+    )
 
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(draw__gte=0) & Q(draw__lt=1), name="draw_is_a_fraction")
+        ]
+        # The page of duplicates shows the few groups that have several members.
+        indexes = [
+            models.Index(fields=["dataset", "size", "id"], condition=Q(size__gt=1), name="group_largest"),
+            models.Index(fields=["dataset", "widest", "id"], condition=Q(size__gt=1), name="group_widest"),
         ]
 
     @property
@@ -200,10 +208,15 @@ class Image(models.Model):
     bytes = models.PositiveBigIntegerField()
     animated = models.BooleanField(default=False)
     created = models.DateTimeField(auto_now_add=True)
+    # The row stays, for the votes and releases that name it; no page shows it and its bytes are gone.
+    taken_down = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["dataset", "sha256"], name="image_once")]
-        indexes = [models.Index(fields=["sha256"], name="image_sha256")]
+        indexes = [
+            models.Index(fields=["sha256"], name="image_sha256"),
+            models.Index(fields=["dataset", "id"], name="image_newest"),
+        ]
 
     def __str__(self) -> str:
         return self.sha256[:12]
@@ -258,7 +271,80 @@ class Candidate(models.Model):
         indexes = [
             models.Index(fields=["source", "id"], condition=Q(state=0), name="candidate_pending"),
             models.Index(F("source"), F("state"), F("reason"), name="candidate_outcomes"),
+            models.Index(
+                fields=["source", "image"], condition=Q(image__isnull=False), name="candidate_source_image"
+            ),
+            models.Index(
+                fields=["licence", "image"], condition=Q(image__isnull=False), name="candidate_licence_image"
+            ),
         ]
 
     def __str__(self) -> str:
         return self.url
+
+
+class DuplicateDecision(models.Model):
+    """A person said whether two images show the same picture. Append-only: a pair's newest row counts.
+
+    `dedup` never joins what a person parted, nor parts what a person joined (`ingest.services.dedup`).
+    `first` is the image with the smaller id.
+    """
+
+    dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="duplicate_decisions")
+    first = models.ForeignKey(Image, models.CASCADE, related_name="+")
+    second = models.ForeignKey(Image, models.CASCADE, related_name="+")
+    same = models.BooleanField()
+    by = models.CharField(max_length=150, help_text="user name, kept also when the account goes")
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(first__lt=F("second")), name="decision_is_on_two_images")
+        ]
+
+
+class Takedown(models.Model):
+    """A picture that had to go, or must never come: later crawls refuse its bytes and its URLs.
+
+    Never edited. `sha256` and `phash` are empty where only a URL is refused and nothing was stored from it.
+    """
+
+    dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="takedowns")
+    sha256 = models.CharField(max_length=64, blank=True)
+    phash = models.BigIntegerField(null=True, help_text="64-bit perceptual hash, as a signed number")
+    reason = models.CharField(max_length=500)
+    by = models.CharField(max_length=150, blank=True, help_text="user name; empty: from the command line")
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["dataset", "sha256"], condition=~Q(sha256=""), name="takedown_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.sha256[:12] or f"takedown {self.pk}"
+
+
+class RefusedUrl(models.Model):
+    """A URL that no later crawl of the dataset fetches: a picture that was taken down stood there."""
+
+    dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="refused_urls")
+    takedown = models.ForeignKey(Takedown, models.CASCADE, related_name="urls")
+    url = models.TextField()
+    url_sha256 = models.CharField(max_length=32, help_text="as `Candidate.url_sha256`")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["dataset", "url_sha256"], name="refused_url_once")]
+
+
+class NearTakedown(models.Model):
+    """An image that came after a takedown and whose hash is close to it: a person looks at the two."""
+
+    takedown = models.ForeignKey(Takedown, models.CASCADE, related_name="near")
+    image = models.OneToOneField(Image, models.CASCADE, related_name="near_takedown")
+    distance = models.PositiveSmallIntegerField(help_text="bits between the perceptual hashes")
+    kept_by = models.CharField(max_length=150, blank=True, help_text="who said that it may stay")

@@ -150,7 +150,11 @@ class Consensus(models.Model):
                 condition=Q(confidence__gte=0) & Q(confidence__lte=1), name="confidence_is_a_probability"
             )
         ]
-        indexes = [models.Index(fields=["confidence", "id"], name="consensus_unsure_first")]
+        indexes = [
+            models.Index(fields=["confidence", "id"], name="consensus_unsure_first"),
+            models.Index(fields=["label", "confidence", "id"], name="consensus_label_unsure"),
+            models.Index(fields=["votes", "id"], name="consensus_most_votes"),
+        ]
 
 
 class VoteRequest(models.Model):
