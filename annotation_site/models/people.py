@@ -8,6 +8,7 @@ import secrets
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from ingest.models import Dataset
 
@@ -54,19 +55,35 @@ class Membership(models.Model):
 
 
 class ApiToken(models.Model):
-    """A log-in for programs. Only a hash is kept: whoever reads the database cannot use it."""
+    """A log-in for programs. Only a hash is kept: whoever reads the database cannot use it.
+
+    Without a name it was given for a password by the API's log-in, and ends when the password changes.
+    """
+
+    class Scope(models.TextChoices):
+        """What the token is for; never more than its owner's roles allow."""
+
+        READ = "read", _("read")
+        LABEL = "label", _("label")
+        FULL = "full", _("everything")
 
     user = models.ForeignKey(User, models.CASCADE, related_name="api_tokens")
     token_sha256 = models.CharField(max_length=64, unique=True)
+    name = models.CharField(max_length=100, blank=True)
+    scope = models.CharField(max_length=5, choices=Scope, default=Scope.FULL)
     created = models.DateTimeField(auto_now_add=True)
     last_used = models.DateTimeField(null=True, blank=True)
 
     @classmethod
-    def issue(cls, user: User) -> str:
+    def issue(cls, user: User, name: str = "", scope: str = Scope.FULL) -> str:
         """A new token for `user`; the text is shown once and never kept."""
         text = secrets.token_urlsafe(32)
-        cls.objects.create(user=user, token_sha256=cls.digest(text))
+        cls.objects.create(user=user, token_sha256=cls.digest(text), name=name, scope=scope)
         return text
+
+    def allows(self, scope: str) -> bool:
+        """Whether the token may be used for what needs `scope`."""
+        return self.scope in (scope, self.Scope.FULL)
 
     @staticmethod
     def digest(text: str) -> str:
