@@ -1,0 +1,120 @@
+"""One dataset with everything the API speaks of: rounds of both questions, gold, votes, a pass, a release."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from annotation_site.models import ApiToken, Membership, Role, Round, Task, User, Worker
+from annotation_site.services.accounts import worker_of
+from annotation_site.services.claims import claim_batch
+from annotation_site.services.rounds import open_round
+from annotation_site.services.votes import Answer, record_votes
+from export.models import Release
+from export.services.publish import publish_release
+from export.services.sharing import share_release, terms_of
+from ingest.models import Dataset
+from quality.models import Gold, WorkerAction
+from quality.services.consensus import aggregate_round
+from tests.export.world import World
+from training.models import TrainingRun
+
+OTHER = "someone-else"
+"""The worker of votes that nobody but curators and reviewers may see."""
+
+
+@dataclass
+class ApiWorld:
+    """What there is, and a token for each role."""
+
+    dataset: Dataset
+    labelled: Round
+    verify: Round
+    gold: Task
+    plain: Task
+    release: Release
+    run: TrainingRun
+    assignment: int
+    leased: list[int]
+    other: Worker
+    tokens: dict[str, str]
+
+    def known(self) -> dict[str, list[Any]]:
+        """Values that the names in the API's addresses and bodies may stand for."""
+        return {
+            "name": [self.dataset.name],
+            "dataset": [self.dataset.name],
+            "version": [self.release.version],
+            "round_id": [self.labelled.pk, self.verify.pk],
+            "round": [self.labelled.pk],
+            "run_id": [self.run.pk],
+            "sha256": [self.gold.image.sha256, self.plain.image.sha256, terms_of(self.release).sha256],
+            "task": [*self.leased, self.gold.pk, self.plain.pk],
+            "task_id": [self.gold.pk, self.plain.pk],
+            "code": [self.other.code],
+            "assignment": [self.assignment],
+            "label": ["finch", "yes", "__none__"],
+            "category": ["finch"],
+            "username": ["some-annotator"],
+            "password": ["some-password"],
+            "reason": ["to see what happens"],
+        }
+
+
+def build(folder: Path) -> ApiWorld:
+    """Build it through the real services; the release goes into `folder`."""
+    world = World(workers=3).fill({"train": 3, "val": 1, "test": 2})
+    dataset = world.dataset
+    release = publish_release(dataset, "1.0.0", folder).release
+    share_release(release)
+    people = {role: User.objects.create(username=f"some-{role}") for role in Role.values}
+    people["stranger"] = User.objects.create(username="a-stranger")
+    people["annotator"].set_password("some-password")
+    people["annotator"].save()
+    for role in Role.values:
+        Membership.objects.create(user=people[role], dataset=dataset, role=role)
+    tokens = {role: ApiToken.issue(user) for role, user in people.items()}
+    images = list(dataset.images.order_by("pk"))
+    for image in images[:2]:
+        Gold.objects.create(dataset=dataset, image=image, category=world.categories["finch"])
+    labelled = open_round(
+        dataset,
+        "classify",
+        tasks=[(image.pk, None) for image in images],
+        gold_image_ids={image.pk for image in images[:2]},
+        gold_rate=0.2,
+        title="Labelled",
+        instructions="Look twice.",
+        audit_rate=0.0,
+    )
+    other = Worker.objects.create(code=OTHER, provider="crowd")
+    for worker in (other, *world.workers, worker_of(people["annotator"])):
+        answer_some(worker, labelled)
+    aggregate_round(labelled)
+    WorkerAction.objects.create(worker=other, dataset=dataset, action="warn", reason="too quick", by="cora")
+    verify = open_round(
+        dataset,
+        "verify",
+        tasks=[(image.pk, world.categories["owl"].pk) for image in images],
+        title="Verify",
+        audit_rate=0.0,
+    )
+    batch = claim_batch(worker_of(people["annotator"]), verify, 2)
+    assert batch is not None
+    run = TrainingRun.objects.create(release=release, preset="quick", arms="majority")
+    tasks = labelled.tasks.select_related("image").order_by("pk")
+    gold, plain = tasks.filter(gold=True)[0], tasks.filter(gold=False)[0]
+    return ApiWorld(
+        dataset, labelled, verify, gold, plain, release, run, batch.assignment.pk,
+        [task.pk for task in batch.tasks], other, tokens,
+    )  # fmt: skip
+
+
+def answer_some(worker: Worker, round: Round, most: int = 8) -> None:
+    """Let a worker answer a batch, one in four of them wrongly."""
+    batch = claim_batch(worker, round, most)
+    if batch is None:
+        return
+    answers = [Answer(task.pk, "owl" if n % 4 else "finch", 1.5) for n, task in enumerate(batch.tasks)]
+    record_votes(worker, batch.assignment.pk, f"{worker.pk}", answers)
