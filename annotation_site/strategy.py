@@ -91,6 +91,21 @@ def with_first(ranks: Sequence[int], places: Sequence[int]) -> list[int]:
     return moved
 
 
+def by_category(ranks: Sequence[int], categories: Sequence[object]) -> list[int]:
+    """The same order, but for tasks of one category, which come together: a grid asks about one category.
+
+    Categories come in the order of their first tasks, tasks of a category in the order that they had.
+    """
+    first: dict[object, int] = {}
+    for rank, category in zip(ranks, categories, strict=True):
+        first[category] = min(rank, first.get(category, rank))
+    order = sorted(range(len(ranks)), key=lambda place: (first[categories[place]], ranks[place]))
+    moved = [0] * len(ranks)
+    for rank, place in enumerate(order):
+        moved[place] = rank
+    return moved
+
+
 def audited(count: int, rate: float, seed: int) -> set[int]:
     """A random sample of round(rate * count) of the numbers 0 … count-1."""
     return set(random.Random(f"audit {seed}").sample(range(count), round(rate * count)))

@@ -113,7 +113,7 @@ class Instructions(models.Model):
 
 
 class InstructionExample(models.Model):
-    """A picture that shows workers what a category is, or is not. It belongs to one version of what is told."""
+    """A picture that shows what a category is, or is not; part of one version of what workers are told."""
 
     instructions = models.ForeignKey(Instructions, models.CASCADE, related_name="examples")
     category = models.ForeignKey(Category, models.PROTECT, related_name="+", db_index=False)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeVar
 
 from django.db.models import BooleanField, Case, F, Q, Value, When
@@ -46,12 +47,14 @@ def open_round(
     repeated: Mapping[Pair, Collection[int]] | None = None,
     first: Collection[Pair] = frozenset(),
     first_votes: int = 1,
+    made: Callable[[Round, int, int], object] = lambda round, done, of: None,
     **settings: Any,
 ) -> Round:
     """Make a round with its tasks and open it.
 
-    The tasks are made in short transactions while the round is paused: it opens whole, and a round of a
-    million tasks stops nobody else's votes. Where making it fails, nothing of it stays.
+    The tasks are made in short transactions while the round is paused and says that it has none: it opens
+    whole, and a round of a million tasks stops nobody else's votes. Where making it fails, nothing of it
+    stays; where it is killed, `discard_unmade` clears away.
 
     Args:
         tasks: pairs of Image id and (verify rounds) Category id.
@@ -61,6 +64,7 @@ def open_round(
         repeated: for a repeat round, which workers get each task of `tasks`, and nobody else.
         first: pairs of `tasks` handed out before all others (their ranks are 0 to len(first) - 1), which
             want `first_votes` votes at first; none of them gold.
+        made: told of the round, its tasks so far and of how many, before the first and after each chunk.
         settings: other fields of Round (batch_size, lease_seconds, price, parent, stopping).
 
     Raises:
@@ -82,20 +86,36 @@ def open_round(
         **settings,
     )
     try:
+        made(round, 0, len(pairs))
         Instructions.objects.create(round=round, version=1, text=instructions)
         rows = _task_rows(round, pairs, frozenset(gold_image_ids), seed, frozenset(first), first_votes)
-        for chunk in _chunks(list(rows), CHUNK):
+        done = 0
+        while chunk := list(islice(rows, CHUNK)):
             with short_write():
                 Task.objects.bulk_create(chunk, batch_size=1_000)
+            done += len(chunk)
+            made(round, done, len(pairs))
         _invite(round, invited, repeated)
     except BaseException:
-        Task.objects.filter(round=round).delete()
-        round.delete()
+        discard_unmade(round)
         raise
     round.tasks_total = len(pairs)
     round.state = Round.State.OPEN
     round.save(update_fields=["tasks_total", "state"])
     return round
+
+
+def discard_unmade(round: Round) -> None:
+    """Clear away a round that never opened, whole or in part; one that did is left alone.
+
+    Nobody was ever given a task of it; they go in short transactions.
+    """
+    if Round.objects.filter(pk=round.pk, tasks_total__gt=0).exists():
+        return
+    while ids := list(Task.objects.filter(round=round).order_by("pk").values_list("pk", flat=True)[:CHUNK]):
+        with short_write():
+            Task.objects.filter(pk__in=ids).delete()
+    Round.objects.filter(pk=round.pk).delete()
 
 
 def _access(invited: Iterable[int] | None, repeated: Mapping[Pair, Collection[int]] | None) -> str:
@@ -147,6 +167,8 @@ def _task_rows(
     first_votes: int,
 ) -> Iterator[Task]:
     ranks, insertion = strategy.ranks_and_order(len(pairs), seed)
+    if round.question == Round.Question.VERIFY:
+        ranks = strategy.by_category(ranks, [category for _, category in pairs])
     if first:
         ranks = strategy.with_first(ranks, [place for place, pair in enumerate(pairs) if pair in first])
     plain = [place for place, (image_id, _) in enumerate(pairs) if image_id not in gold]

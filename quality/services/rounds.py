@@ -1,95 +1,28 @@
-"""Opening a round: which images are asked about, which of them are gold, what is proposed."""
+"""Opening a round: on chosen images, or the same people again."""
 
 from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from decimal import Decimal
-from itertools import chain, islice
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
-from django.db.models import Exists, OuterRef
-from django.db.models.functions import Coalesce
-
-from annotation_site.figures import number_of
-from annotation_site.models import NONE, Round, Task
+from annotation_site.models import Round
 from annotation_site.services import rounds as site_rounds
-from annotation_site.services.claims import MAX_BATCH
-from ingest.models import Candidate, Dataset, DuplicateGroup, Image
-from ingest.services.images import representatives, resolve_images
-from quality.models import Gold
+from ingest.models import Dataset
 from quality.presets import SAMPLE_TASKS, SAMPLE_VOTES
-from quality.services.followups import (
-    DISPUTED,
-    UNSURE,
-    Proposed,
-    TakenUp,
-    UnusableRound,
-    keep_proposals,
-    nothing_taken_up,
-    proposals_of,
-    repeats_of,
-    taken_up,
-)
-from quality.services.settling import Wish
+from quality.services.choosing import EVERY, UNLABELLED, Pair, RoundPlan, categories_found, choose_tasks
+from quality.services.followups import Proposed, UnusableRound, keep_proposals, repeats_of
 
-CHUNK = 2000
-"""Rows read at a time."""
-EVERY, UNLABELLED = "all", "unlabelled"
-Pair = tuple[int, int | None]
-"""Image id and, in a verify round, Category id."""
-
-
-@dataclass(frozen=True)
-class RoundPlan:
-    """Who is asked how often. Rates and confidence are fractions, 0 to 1; `price`: of one vote, in USD."""
-
-    votes_min: int = 3
-    votes_max: int = 9
-    confidence: float = 0.95
-    gold_rate: float = 0.0
-    audit_rate: float = 0.05
-    batch_size: int = 20
-    title: str = ""
-    instructions: str = ""
-    seed: int = 0
-    price: Decimal = Decimal(0)
-    wish: Wish = field(default_factory=Wish)
-
-    def check(self) -> None:
-        """Refuse numbers that make no sense.
-
-        Raises:
-            UnusableRound: with the number that is wrong.
-        """
-        if not 1 <= self.votes_min <= self.votes_max <= 1000:
-            raise UnusableRound(
-                f"votes must be 1 <= min <= max <= 1000; got min {self.votes_min}, max {self.votes_max}"
-            )
-        if not 0 < self.confidence < 1:
-            raise UnusableRound(f"the confidence must be between 0 and 1; got {self.confidence}")
-        if not 0 <= self.gold_rate <= 0.9:
-            raise UnusableRound(f"the gold rate must be from 0 to 0.9; got {self.gold_rate}")
-        if not 0 <= self.audit_rate <= 1:
-            raise UnusableRound(f"the audit share must be from 0 to 1; got {self.audit_rate}")
-        if not 1 <= self.batch_size <= MAX_BATCH:
-            raise UnusableRound(f"the batch size must be from 1 to {MAX_BATCH}; got {self.batch_size}")
-        if len(self.title) > 200:
-            raise UnusableRound(f"the title has at most 200 characters; got {len(self.title)}")
-        if not 0 <= self.price < 10_000:
-            raise UnusableRound(f"the price of a vote must be from 0 to 9999 USD; got {self.price}")
-        try:
-            self.wish.check(self.votes_max)
-        except ValueError as error:
-            raise UnusableRound(str(error)) from None
-
-    def settings(self) -> dict[str, Any]:
-        """What the site's `open_round` takes of it."""
-        fields = asdict(self)
-        del fields["wish"]
-        return {**fields, "stopping": self.wish.as_dict()}
+__all__ = [
+    "EVERY",
+    "UNLABELLED",
+    "RoundPlan",
+    "open_labelling_round",
+    "open_repeat_round",
+    "round_summary",
+]
 
 
 def open_labelling_round(
@@ -100,6 +33,8 @@ def open_labelling_round(
     plan: RoundPlan | None = None,
     proposals: Sequence[Proposed] | None = None,
     invited: Sequence[int] | None = None,
+    category: str = "",
+    made: Callable[[Round, int, int], object] = lambda round, done, of: None,
 ) -> Round:
     """Open a round on the representatives of duplicate groups.
 
@@ -114,50 +49,36 @@ def open_labelling_round(
     Args:
         proposals: labels to verify; `images` is then left aside.
         invited: ids of the only workers who are given tasks; None: everyone who labels the dataset.
+        category: in a verify round, ask about this category alone; nothing: about all.
+        made: see `annotation_site.services.rounds.open_round`.
 
     Raises:
         UnusableRound: see the message; nothing was made.
     """
     plan = plan or RoundPlan()
-    plan.check()
-    if question not in Round.Question.values:
-        raise UnusableRound(f"the question is classify or verify; got {question!r}")
-    if proposals is not None and question != Round.Question.VERIFY:
-        raise UnusableRound("proposals are answered by yes or no: they need a verify round")
-    _check_ready(dataset, question)
-    _check_wish(dataset, plan.wish, invited)
-    gold_ids = _gold_ids(dataset, plan)
-    parent = None
-    if proposals is None and isinstance(images, str) and images.partition(":")[0] in (DISPUTED, UNSURE):
-        rows = list(taken_up(dataset, images, plan.confidence))
-        if not rows:
-            raise UnusableRound(nothing_taken_up(dataset, images))
-        parent = dataset.rounds.get(pk=max(row.round_id for row in rows))
-        tasks, proposals = _tasks_taken_up(dataset, question, rows)
-    elif proposals is not None:
-        tasks = iter([(p.image_id, p.category_id) for p in proposals])
-    else:
-        tasks = _tasks(dataset, question, images)
-    gold = iter(sorted(gold_ids))
-    known = _proposals(dataset, gold) if question == Round.Question.VERIFY else ((i, None) for i in gold)
-    chosen = list(_each_once(chain(_at_least_one(tasks, question, images), known)))
+    chosen = choose_tasks(
+        dataset, question, images=images, plan=plan, proposals=proposals, invited=invited, category=category
+    )
     sample: set[Pair] = set()
     if plan.wish.preset:
-        sample = _first_sample(dataset, [pair for pair in chosen if pair[0] not in gold_ids], plan.seed)
+        sample = _first_sample(
+            dataset, [pair for pair in chosen.pairs if pair[0] not in chosen.gold], plan.seed
+        )
         plan = replace(plan, wish=replace(plan.wish, sample_below=len(sample)))
-    made = site_rounds.open_round(
+    opened = site_rounds.open_round(
         dataset,
         question,
-        tasks=chosen,
-        gold_image_ids=frozenset(gold_ids),
+        tasks=chosen.pairs,
+        gold_image_ids=chosen.gold,
         invited=invited,
-        parent=parent,
+        parent=chosen.parent,
         first=sample,
         first_votes=SAMPLE_VOTES,
+        made=made,
         **plan.settings(),
     )
-    keep_proposals(made, proposals or ())
-    return made
+    keep_proposals(opened, chosen.proposals)
+    return opened
 
 
 def open_repeat_round(
@@ -208,35 +129,6 @@ def round_summary(round: Round) -> dict[str, Any]:
     }
 
 
-def _check_ready(dataset: Dataset, question: str) -> None:
-    if not dataset.images.exists():
-        raise UnusableRound(f"dataset {dataset.name} has no images yet: run manage.py ingest first")
-    loose = dataset.images.filter(group=None).count()
-    if loose:
-        raise UnusableRound(
-            f"{number_of(loose, 'image is', 'images are')} in no duplicate group yet: "
-            f"run manage.py dedup {dataset.name} first"
-        )
-    if question == Round.Question.CLASSIFY and not dataset.categories.current().exists():
-        raise UnusableRound(f"dataset {dataset.name} has no categories to choose from")
-
-
-def _check_wish(dataset: Dataset, wish: Wish, invited: Sequence[int] | None) -> None:
-    known = set(dataset.categories.current().values_list("key", flat=True)) | {NONE}
-    unknown = sorted(wish.category_confidence.keys() - known)
-    if unknown:
-        raise UnusableRound(
-            f"{number_of(len(unknown), 'category', 'categories')} with a confidence not in dataset "
-            f"{dataset.name}: "
-            f"{', '.join(unknown[:3])}"
-        )
-    if wish.preset and invited is not None and len(invited) < SAMPLE_VOTES:
-        raise UnusableRound(
-            f"the preset gives its first sample {SAMPLE_VOTES} votes, but only "
-            f"{number_of(len(invited), 'worker is', 'workers are')} invited"
-        )
-
-
 def _first_sample(dataset: Dataset, pairs: Sequence[Pair], seed: int) -> set[Pair]:
     """A random SAMPLE_TASKS of each category's tasks: the one proposed, else one the image was found under.
 
@@ -244,7 +136,7 @@ def _first_sample(dataset: Dataset, pairs: Sequence[Pair], seed: int) -> set[Pai
     """
     category_of = dict(pairs)
     loose = iter([image_id for image_id, proposed in pairs if proposed is None])
-    category_of |= dict(_proposals(dataset, loose))
+    category_of |= dict(categories_found(dataset, loose))
     strata: dict[int | None, list[Pair]] = defaultdict(list)
     for pair in pairs:
         strata[pair[1] if pair[1] is not None else category_of[pair[0]]].append(pair)
@@ -254,102 +146,3 @@ def _first_sample(dataset: Dataset, pairs: Sequence[Pair], seed: int) -> set[Pai
         rng = random.Random(f"first sample {seed} {category}")
         sample |= set(rng.sample(members, min(wanted, len(members))))
     return sample
-
-
-def _gold_ids(dataset: Dataset, plan: RoundPlan) -> set[int]:
-    """Images whose task is gold: none where no gold is given out, so that they get votes like the others."""
-    if not plan.gold_rate:
-        return set()
-    live = Gold.objects.filter(dataset=dataset, retired=None, category__retired=None)
-    held = set(live.values_list("image_id", flat=True))
-    if not held:
-        raise UnusableRound(
-            f"a gold rate of {plan.gold_rate} needs gold: run manage.py add_gold {dataset.name} FILE first"
-        )
-    # Groups may have merged since the gold was given: its representative stands for it.
-    return {image.pk for image in representatives(Image.objects.filter(pk__in=held)).values()}
-
-
-def _chosen_ids(dataset: Dataset, images: str | Sequence[str]) -> Iterator[int]:
-    if isinstance(images, str):
-        if images not in (EVERY, UNLABELLED):
-            raise UnusableRound(
-                f"images are all, unlabelled, disputed, unsure or a list of keys; got {images!r}"
-            )
-        groups = DuplicateGroup.objects.filter(dataset=dataset, representative__isnull=False)
-        if images == UNLABELLED:
-            settled = Task.objects.filter(
-                image=OuterRef("representative"), state=Task.State.SETTLED, round__question="classify"
-            )
-            groups = groups.filter(~Exists(settled))
-        return (
-            groups.order_by("representative_id").values_list("representative_id", flat=True).iterator(CHUNK)
-        )
-    resolved = resolve_images(dataset, images)
-    unknown = [*resolved.unknown, *resolved.ambiguous]
-    if unknown:
-        raise UnusableRound(
-            f"{number_of(len(unknown), 'image is', 'images are')} unknown, or several have that path or URL: "
-            f"{', '.join(unknown[:3])}"
-        )
-    return iter(sorted({image.pk for image in representatives(resolved.found.values()).values()}))
-
-
-def _tasks(dataset: Dataset, question: str, images: str | Sequence[str]) -> Iterator[Pair]:
-    """(image, proposed category or None) of the chosen images."""
-    chosen = _chosen_ids(dataset, images)
-    return _proposals(dataset, chosen) if question == Round.Question.VERIFY else ((i, None) for i in chosen)
-
-
-def _tasks_taken_up(
-    dataset: Dataset, question: str, rows: Sequence[TakenUp]
-) -> tuple[Iterator[Pair], Sequence[Proposed]]:
-    """The tasks for pictures that earlier rounds left open; in a verify round with what is proposed."""
-    standing = representatives(Image.objects.filter(pk__in={row.image_id for row in rows}))
-    rows = [row._replace(image_id=standing[row.image_id].pk) for row in rows]
-    if question == Round.Question.CLASSIFY:
-        return iter([(row.image_id, None) for row in rows]), ()
-    proposals = proposals_of(dataset, rows)
-    return iter([(p.image_id, p.category_id) for p in proposals]), proposals
-
-
-def _at_least_one(tasks: Iterator[Pair], question: str, images: str | Sequence[str]) -> Iterator[Pair]:
-    first = next(tasks, None)
-    if first is not None:
-        return chain([first], tasks)
-    if images == UNLABELLED:
-        raise UnusableRound("every image is settled already")
-    if question == Round.Question.VERIFY:
-        raise UnusableRound("no label is proposed for any image, so a verify round has nothing to ask")
-    raise UnusableRound("no image was chosen for the round")
-
-
-def _each_once(tasks: Iterable[Pair]) -> Iterator[Pair]:
-    seen: set[Pair] = set()
-    for task in tasks:
-        if task not in seen:
-            seen.add(task)
-            yield task
-
-
-def _proposals(dataset: Dataset, image_ids: Iterator[int]) -> Iterator[tuple[int, int | None]]:
-    """(image, category) for every category under which a member of the image's group was found.
-
-    What a merged category was searched for is proposed as the one that took it in; what a split one was
-    searched for, as none.
-    """
-    today = Coalesce("source__category__merged_into", "source__category")
-    while chunk := list(islice(image_ids, CHUNK)):
-        found = (
-            Candidate.objects.filter(
-                image__group__representative__in=chunk,
-                source__dataset=dataset,
-                source__category__isnull=False,
-            )
-            .exclude(source__category__retired__isnull=False, source__category__merged_into=None)
-            .annotate(proposed=today)
-            .order_by("image__group__representative", "proposed")
-            .values_list("image__group__representative", "proposed")
-            .distinct()
-        )
-        yield from found

@@ -68,6 +68,11 @@ class Command(AssayCommand):
             "--audit", type=float, default=plan.audit_rate, help="random share that gets the most votes"
         )
         parser.add_argument("--batch-size", type=int, default=plan.batch_size, help="images a worker leases")
+        parser.add_argument(
+            "--lease-minutes", type=int, default=plan.lease_seconds // 60,
+            help="until a batch that was not sent is given to others (default: %(default)s)",
+        )  # fmt: skip
+        parser.add_argument("--category", default="", metavar="ID", help="verify this category alone")
         parser.add_argument("--title", default="", help="what workers see as the round's name")
         parser.add_argument("--instructions", metavar="FILE", help="text file with what to tell workers")
         parser.add_argument("--seed", type=int, default=plan.seed, help="of the random order and the audit")
@@ -132,6 +137,7 @@ class Command(AssayCommand):
             gold_rate=options["gold_rate"],
             audit_rate=options["audit"],
             batch_size=options["batch_size"],
+            lease_seconds=60 * options["lease_minutes"],
             title=options["title"],
             instructions=_text(options["instructions"]),
             seed=options["seed"],
@@ -194,8 +200,11 @@ def _open(dataset: Dataset, plan: RoundPlan, options: dict[str, Any]) -> Round:
         first = dataset.rounds.filter(pk=options["repeat"]).first()
         if first is None:
             raise BadInput(f"dataset {dataset.name} has no round {options['repeat']}")
-        if options["question"] or options["proposals"] or options["images"] != EVERY:
-            raise BadInput("a repeat asks what its round asked: leave out --question, --images, --proposals")
+        asked = (options["question"], options["proposals"], options["category"])
+        if any(asked) or options["images"] != EVERY:
+            raise BadInput(
+                "a repeat asks what its round asked: leave out --question, --images, --proposals, --category"
+            )
         if plan.wish != Wish():
             raise BadInput(
                 "a repeat measures people and settles nothing: leave out --preset, --category-confidence, "
@@ -214,7 +223,13 @@ def _open(dataset: Dataset, plan: RoundPlan, options: dict[str, Any]) -> Round:
         frame = read_table(str(images), ["image"], rename={"task": "image", "item": "image"})
         images = list(dict.fromkeys(frame["image"]))
     return open_labelling_round(
-        dataset, options["question"], images=images, plan=plan, proposals=proposals, invited=invited
+        dataset,
+        options["question"],
+        images=images,
+        plan=plan,
+        proposals=proposals,
+        invited=invited,
+        category=options["category"],
     )
 
 
