@@ -195,3 +195,40 @@ class WorkerAction(models.Model):
 
     class Meta:
         ordering = ["id"]
+
+
+class PlannedRound(models.Model):
+    """A round that a person ordered on the site: what they asked for, and how far its making is.
+
+    `attempt` grows whenever somebody begins to make it: whoever finds another number there has been taken
+    for dead, and stops. `touched` is the last sign of life.
+    """
+
+    class State(models.TextChoices):
+        """Waiting: nobody is at it yet. Open: `round` is there."""
+
+        WAITING = "waiting", "waits for its turn"
+        MAKING = "making", "is being made"
+        OPEN = "open", "is open"
+        FAILED = "failed", "could not be made"
+
+    dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="planned_rounds")
+    key = models.CharField(max_length=64, unique=True, help_text="of the form: sent twice, it is one round")
+    asked: Any = models.JSONField(help_text="the fields of the form")
+    by = models.CharField(max_length=150, help_text="user name")
+    state = models.CharField(max_length=8, choices=State, default=State.WAITING)
+    attempt = models.PositiveIntegerField(default=0)
+    tasks = models.PositiveBigIntegerField(default=0, help_text="that it will have")
+    made = models.PositiveBigIntegerField(default=0, help_text="tasks so far")
+    round = models.OneToOneField(Round, models.SET_NULL, null=True, related_name="planned")
+    error = models.CharField(max_length=500, blank=True)
+    created = models.DateTimeField(auto_now_add=True)
+    touched = models.DateTimeField(auto_now=True)
+
+
+class LabelFigures(models.Model):
+    """How far a large dataset's labels are, counted when a pass ends: no page counts a million pictures."""
+
+    dataset = models.OneToOneField(Dataset, models.CASCADE, related_name="label_figures")
+    figures: Any = models.JSONField(help_text="see services.label_figures")
+    counted = models.DateTimeField()
