@@ -16,10 +16,10 @@ from ingest.models import Dataset
 class Role(models.TextChoices):
     """What a person may do in a dataset."""
 
-    ANNOTATOR = "annotator", "annotator"
-    REVIEWER = "reviewer", "reviewer"
-    CURATOR = "curator", "curator"
-    RESEARCHER = "researcher", "researcher"
+    ANNOTATOR = "annotator", _("annotator")
+    REVIEWER = "reviewer", _("reviewer")
+    CURATOR = "curator", _("curator")
+    RESEARCHER = "researcher", _("researcher")
 
 
 class User(AbstractUser):

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from django.contrib.auth import authenticate
-from django.core.cache import cache
 from django.http import HttpRequest
 
 from annotation_site.models import User
 from annotation_site.services.refusals import Refusal
+from annotation_site.services.throttle import Limit
 
 TRIES = 10
 """Wrong passwords for one name from one address before a pause."""
 PAUSE = 15 * 60
 """Seconds until the count starts over."""
+GUESSES = Limit("login", TRIES, PAUSE)
 
 
 class WrongPassword(Refusal):
@@ -31,16 +30,14 @@ def check_password(request: HttpRequest, username: str, password: str) -> User:
     Raises:
         WrongPassword, TooManyTries: see there.
     """
-    address = request.META.get("REMOTE_ADDR", "")
-    slot = "login:" + hashlib.sha256(f"{username.casefold()}\n{address}".encode()).hexdigest()
-    if cache.get(slot, 0) >= TRIES:
+    who = username.casefold(), request.META.get("REMOTE_ADDR", "")
+    if GUESSES.reached(*who):
         raise TooManyTries("Too many wrong passwords. Wait a quarter of an hour, then try again.")
     user = (
         None if "\x00" in username + password else authenticate(request, username=username, password=password)
     )
     if not isinstance(user, User):
-        cache.add(slot, 0, PAUSE)
-        cache.incr(slot)
+        GUESSES.spend(*who)
         raise WrongPassword("This user name and password do not go together.")
-    cache.delete(slot)
+    GUESSES.forget(*who)
     return user

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django import template
+from django.template import Context
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext_lazy as _
 
 from annotation_site import figures
+from annotation_site.models import Role, User
 from ingest.models import Dataset
 
 register = template.Library()
@@ -24,14 +26,20 @@ SECTIONS = {
     "quality": ("quality", _("Quality")),
     "releases": ("releases", _("Releases")),
     "runs": ("runs", _("Runs")),
+    "members": ("members", _("Members")),
 }
+CURATORS_ONLY = {"members"}
 
 
-@register.inclusion_tag("annotation_site/_dataset_nav.html")
-def dataset_nav(dataset: Dataset, section: str = "") -> dict[str, Any]:
-    """Links to a dataset's pages. A page that no stage brings is left out."""
+@register.inclusion_tag("annotation_site/_dataset_nav.html", takes_context=True)
+def dataset_nav(context: Context, dataset: Dataset, section: str = "") -> dict[str, Any]:
+    """Links to a dataset's pages; left out are those that no stage brings or that are not for this person."""
+    user = context.get("user")
+    hidden = set() if isinstance(user, User) and user.has_role(dataset, Role.CURATOR) else CURATORS_ONLY
     items = []
     for key, (url_name, title) in SECTIONS.items():
+        if key in hidden:
+            continue
         try:
             url = reverse(url_name, args=[dataset.name])
         except NoReverseMatch:

@@ -1,0 +1,49 @@
+"""A person's tokens for programs: made with a name and a scope, shown once, revoked by deleting."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+
+from annotation_site.models import ApiToken, User
+from annotation_site.services.locking import short_write
+from annotation_site.services.refusals import Refusal
+
+MAX_NAMED = 50
+"""Named tokens of one person."""
+
+
+class TooManyTokens(Refusal):
+    """The person has `MAX_NAMED` tokens already."""
+
+
+def named_tokens(user: User) -> QuerySet[ApiToken]:
+    """Tokens that this person made on the page."""
+    return user.api_tokens.exclude(name="").order_by("-pk")
+
+
+def password_tokens(user: User) -> QuerySet[ApiToken]:
+    """Tokens that programs got for the person's password."""
+    return user.api_tokens.filter(name="").order_by("-pk")
+
+
+def make_token(user: User, name: str, scope: str) -> str:
+    """A new token; gives its text, which is not kept.
+
+    Raises:
+        TooManyTokens: see there.
+    """
+    with short_write():
+        if named_tokens(user).count() >= MAX_NAMED:
+            raise TooManyTokens(_("You have too many tokens already: revoke some that you do not need."))
+        return ApiToken.issue(user, name, ApiToken.Scope(scope))
+
+
+def revoke_token(user: User, token_id: int) -> bool:
+    """Delete one of the person's own tokens; False where there is none."""
+    return bool(user.api_tokens.filter(pk=token_id).delete()[0])
+
+
+def revoke_password_tokens(user: User) -> int:
+    """Delete all tokens that the password gave: the page's button, and what a new password does."""
+    return password_tokens(user).delete()[0]
