@@ -7,19 +7,17 @@ from typing import Annotated, Any
 from django.http import HttpRequest, HttpResponse
 from ninja import Field, Router, Schema
 
-from annotation_site.api.auth import Session, Token
+from annotation_site.api.access import LOGGED_IN, Id, user_of
 from annotation_site.api.payloads import batch_payload
 from annotation_site.api.problems import PROBLEMS, Problem
-from annotation_site.models import ApiToken, User
+from annotation_site.models import ApiToken
 from annotation_site.services.access import round_for_labelling
 from annotation_site.services.accounts import worker_of
 from annotation_site.services.claims import claim_batch
 from annotation_site.services.logins import check_password
 from annotation_site.services.votes import MAX_VOTES, Answer, record_votes
 
-router = Router()
-LOGGED_IN = [Token(), Session()]
-Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
+router = Router(tags=["labelling"])
 
 
 class LoginIn(Schema):
@@ -102,7 +100,7 @@ def claim(request: HttpRequest, round_id: Id, body: ClaimIn) -> Any:
 
     A batch that was claimed and not finished comes again, unless `holding` names it.
     """
-    user = _user(request)
+    user = user_of(request)
     round = round_for_labelling(user, round_id)
     batch = claim_batch(worker_of(user), round, body.size or 0, holding=body.holding)
     return HttpResponse(status=204) if batch is None else batch_payload(batch, round)
@@ -112,11 +110,5 @@ def claim(request: HttpRequest, round_id: Id, body: ClaimIn) -> Any:
 def votes(request: HttpRequest, body: VotesIn) -> dict[str, Any]:
     """Store answers, all in one transaction: what is confirmed is on disk."""
     answers = [Answer(v.task, v.label, v.seconds) for v in body.votes]
-    results = record_votes(worker_of(_user(request)), body.assignment, body.key, answers)
+    results = record_votes(worker_of(user_of(request)), body.assignment, body.key, answers)
     return {"results": [{"task": task, "status": status} for task, status in results]}
-
-
-def _user(request: HttpRequest) -> User:
-    user = getattr(request, "auth", None)
-    assert isinstance(user, User)
-    return user

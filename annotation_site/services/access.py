@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404
 
-from annotation_site.models import Role, Round, User
+from annotation_site.models import Invitation, Role, Round, User
+from annotation_site.services.accounts import worker_of
 from annotation_site.services.refusals import NotAllowed
 from ingest.models import Dataset
 
@@ -23,6 +24,16 @@ def datasets_for(user: User, *roles: str) -> QuerySet[Dataset]:
     if own.filter(dataset=None).exists():
         return Dataset.objects.all()
     return Dataset.objects.filter(Q(pk__in=own.values("dataset")))
+
+
+def rounds_to_label(user: User) -> QuerySet[Round]:
+    """The open rounds that hand out work to this person, in all datasets in which they label."""
+    asked = Exists(Invitation.objects.filter(worker=worker_of(user), round=OuterRef("pk")))
+    return Round.objects.filter(
+        Q(access=Round.Access.EVERYONE) | asked,
+        dataset__in=datasets_for(user, *LABELLERS),
+        state=Round.State.OPEN,
+    )
 
 
 def round_for_labelling(user: User, round_id: int) -> Round:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from django.contrib.auth.decorators import login_required
 from django.db import DatabaseError, connection
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import NoReverseMatch, reverse
 from django.views.decorators.http import require_safe
 
-from annotation_site.models import Invitation, Participation, Round, User
-from annotation_site.services.access import LABELLERS, LOOKERS, datasets_for
+from annotation_site.models import Participation, Round, User
+from annotation_site.services.access import LOOKERS, datasets_for, rounds_to_label
 from annotation_site.services.accounts import worker_of
 from ingest.models import Dataset
 
@@ -54,12 +54,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 def _open_rounds(user: User) -> list[OpenRound]:
     worker = worker_of(user)
-    asked = Exists(Invitation.objects.filter(worker=worker, round=OuterRef("pk")))
-    rounds = Round.objects.filter(
-        Q(access=Round.Access.EVERYONE) | asked,
-        dataset__in=datasets_for(user, *LABELLERS),
-        state=Round.State.OPEN,
-    )
+    rounds = rounds_to_label(user)
     own = dict(Participation.objects.filter(worker=worker, round__in=rounds).values_list("round_id", "votes"))
     repeated = rounds.filter(access=Round.Access.REPEAT, invitations__worker=worker)
     most = dict(repeated.order_by().values_list("pk").annotate(n=Count("invitations")))

