@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from quality.views import adjudication, images, quality, rounds, worker, workers
+from quality.views import adjudication, image_list, images, quality, rounds, worker, workers
 
 urlpatterns = [
     path("d/<slug:name>/rounds/", rounds.round_list, name="rounds"),
@@ -12,6 +12,7 @@ urlpatterns = [
     path("d/<slug:name>/review/", images.review, name="review"),
     path("d/<slug:name>/review/<int:task>/decide", adjudication.decide, name="decide"),
     path("d/<slug:name>/quality/", quality.quality, name="quality"),
+    path("d/<slug:name>/images/", image_list.image_list, name="images"),
     path("d/<slug:name>/images/<str:sha>", images.image, name="image"),
     path("d/<slug:name>/workers/", workers.worker_list, name="workers"),
     path("d/<slug:name>/workers/<path:code>/act", worker.act, name="worker_act"),
