@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,10 +13,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from annotation_site.decorators import dataset_page
-from annotation_site.models import NO, UNSURE, VERIFY_UNSURE, YES, Role, Task, Vote
-from ingest.models import Candidate, Dataset
+from annotation_site.models import NO, UNSURE, VERIFY_UNSURE, YES, Role, Task, User, Vote
+from ingest.models import Candidate, Dataset, Image, Takedown
+from ingest.sources.kinds import REMOTE
 from quality.charts import posterior
-from quality.models import Adjudication, Consensus, Gold, Reference
+from quality.models import Adjudication, Consensus, Gold, QCPass, Reference, WorkerSkill
 from quality.paging import place_after, token
 from quality.services import report
 from quality.services.followups import DECIDED
@@ -23,6 +25,7 @@ from quality.views.rounds import may_act
 
 PAGE = 24
 """Pictures on a page: a multiple of 2, 3, 4 and 6 columns."""
+WEB = ("http://", "https://")
 COUNTED_TO = 1000
 """Where "how many" stops counting: beyond it, "more than 1,000" says enough."""
 SHOWN = 500
@@ -37,7 +40,7 @@ def review(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     chosen_round = next((r for r in rounds if str(r.pk) == request.GET.get("round")), None)
     category = request.GET.get("category", "")
     held = Consensus.objects.filter(task__gold=False, task__round__dataset=dataset)
-    held = held.exclude(task__state=Task.State.WITHDRAWN)
+    held = held.exclude(task__state=Task.State.WITHDRAWN).filter(task__image__taken_down=None)
     if chosen_round:
         held = held.filter(task__round=chosen_round)
     if category in (YES, NO):
@@ -117,33 +120,87 @@ def image(request: HttpRequest, dataset: Dataset, sha: str) -> HttpResponse:
         .select_related("round", "category", "consensus", "image")
         .order_by("-round_id", "id")
     )
-    votes = (
-        Vote.objects.filter(task__in=tasks)
-        .select_related("worker", "category", "task__category")
-        .order_by("task_id", "id")[:SHOWN]
-    )
-    by_task: dict[int, list[Vote]] = {}
-    for vote in votes:
-        by_task.setdefault(vote.task_id, []).append(vote)
     names = report.label_names(dataset)
-    decided = _decisions([task.pk for task in tasks])
-    stories = [_story(t, by_task.get(t.pk, []), names, decided.get(t.pk, [])) for t in tasks]
+    stories = _stories(tasks, names)
     context = {
         "dataset": dataset,
         "section": "images",
         "names": names,
         "told": next((story for story in stories if story["consensus"]), None),
         "may_see_workers": may_act(request, dataset),
+        "may_take_down": isinstance(request.user, User) and request.user.has_role(dataset, Role.CURATOR),
         "image": shown,
+        "takedown": Takedown.objects.filter(dataset=dataset, sha256=sha).first()
+        if shown.taken_down
+        else None,
+        "group": group,
         "represents": group is not None and group.representative_id == shown.pk,
         "representative": group.representative if group else None,
-        "copies": [member for member in members if member.pk != shown.pk],
+        "copies": _copies(shown, members),
         "stories": stories,
         "candidates": _candidates(ids),
         "references": Reference.objects.filter(image_id__in=ids).select_related("category").order_by("id"),
         "gold": Gold.objects.filter(image_id__in=ids).select_related("category").first(),
+        "releases": _releases(shown),
     }
     return render(request, "quality/image.html", context)
+
+
+def _copies(shown: Image, members: list[Image]) -> list[dict[str, Any]]:
+    """The other members of the group that may be seen; `bits` between the perceptual hashes."""
+    return [
+        {"image": member, "bits": (member.phash_unsigned ^ shown.phash_unsigned).bit_count()}
+        for member in members
+        if member.pk != shown.pk and member.taken_down is None
+    ]
+
+
+def _releases(shown: Image) -> list[dict[str, Any]]:
+    """The releases that hold this very file, the newest first. Its split there is the release's to tell."""
+    held = shown.release_images.select_related("release", "category").order_by("-release_id")[:SHOWN]
+    return [{"version": row.release.version, "label": row.category.name} for row in held]
+
+
+def _stories(tasks: list[Task], names: dict[str, str]) -> list[dict[str, Any]]:
+    """Each task with its votes, the skill of those who gave them, and what each pass made of it."""
+    ids, rounds = [task.pk for task in tasks], {task.round_id for task in tasks}
+    held = Vote.objects.filter(task__in=ids).select_related("worker", "category", "task__category")
+    votes: dict[int, list[Vote]] = {}
+    for vote in held.order_by("task_id", "id")[:SHOWN]:
+        votes.setdefault(vote.task_id, []).append(vote)
+    workers = {vote.worker_id for told in votes.values() for vote in told}
+    skills = {
+        (row.round_id, row.worker_id): row
+        for row in WorkerSkill.objects.filter(round__in=rounds, worker__in=workers)
+    }
+    passes: dict[int, list[QCPass]] = {}
+    for row in QCPass.objects.filter(round__in=rounds).order_by("-number")[:SHOWN]:
+        passes.setdefault(row.round_id, []).insert(0, row)
+    decided = _decisions(ids)
+    return [
+        {
+            **_story(task, votes.get(task.pk, []), names, decided.get(task.pk, [])),
+            "rows": [(vote, skills.get((task.round_id, vote.worker_id))) for vote in votes.get(task.pk, [])],
+            "passes": _passes(passes.get(task.round_id, []), votes.get(task.pk, [])),
+        }
+        for task in tasks
+    ]
+
+
+def _passes(passes: list[QCPass], votes: list[Vote]) -> list[dict[str, Any]]:
+    """What each pass had to go by: the votes that had come, and what most of them said.
+
+    Passes that saw the same votes as the one before are left out. What a pass concluded is kept of the last
+    one only; it is shown beside, as the consensus.
+    """
+    told: list[dict[str, Any]] = []
+    for row in passes:
+        said = Counter(v.label for v in votes if not v.voided and v.created <= row.created)
+        total = said.total()
+        if total and (not told or told[-1]["votes"] != total):
+            label, most = min(said.items(), key=lambda pair: (-pair[1], pair[0]))
+            told.append({"pass": row, "votes": total, "label": label, "share": most / total})
+    return told
 
 
 def _story(
@@ -160,6 +217,11 @@ def _posterior_chart(consensus: Consensus, names: dict[str, str], shown: int) ->
     return posterior(likely, title=_("How likely each label is"), shown=shown, more=_("{n} more"))
 
 
-def _candidates(image_ids: list[int]) -> list[Candidate]:
+def _candidates(image_ids: list[int]) -> list[tuple[Candidate, bool, bool]]:
+    """(where the images were found, whether its address may be a link, whether its page's may)."""
     held = Candidate.objects.filter(image_id__in=image_ids)
-    return list(held.select_related("source__category", "image").order_by("id")[:SHOWN])
+    rows = held.select_related("source__category", "image").order_by("id")[:SHOWN]
+    return [
+        (row, row.source.kind in REMOTE and row.url.startswith(WEB), row.page_url.startswith(WEB))
+        for row in rows
+    ]

@@ -2,9 +2,10 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from annotation_site.models import Membership, Round, User, Worker
-from ingest.models import Image
+from ingest.models import Candidate, Image, Takedown
 from quality.models import Consensus, QCPass
 from quality.services.consensus import aggregate_round
 from quality.services.known import add_gold, add_references
@@ -248,3 +249,46 @@ def test_the_number_of_queries_does_not_grow(curator, dataset, round):
     after = {name: queries(curator, url) for name, url in found.items() if name != "worker"}
     assert {name: after[name] - before[name] for name in after} == dict.fromkeys(after, 0)
     assert max(after.values()) <= 22
+
+
+def test_image_tells_skills_passes_sources_and_copies(curator, dataset, round):
+    image = Image.objects.get(dataset=dataset, phash=0)
+    Candidate.objects.filter(image=image).update(
+        page_url="https://photos.example/page", author="Ada", licence="CC-BY-4.0"
+    )
+    answer = curator.get(reverse("image", args=[dataset.name, image.sha256]))
+    text = answer.content.decode()
+    assert '<a href="https://photos.example/page" rel="nofollow noopener noreferrer">' in text
+    assert "Ada" in text
+    assert "CC-BY-4.0" in text
+    assert "/pictures/cat" in text
+    assert "bits apart" in text
+    assert "No release holds this file." in text
+    story = answer.context["stories"][0]
+    assert all(skill is not None for _, skill in story["rows"])
+    assert [row["votes"] for row in story["passes"]] == [4]
+
+
+def test_a_dangerous_address_is_no_link(curator, dataset, round):
+    image = Image.objects.get(dataset=dataset, phash=0)
+    Candidate.objects.filter(image=image).update(url="javascript:alert(1)", page_url="javascript:alert(2)")
+    text = curator.get(reverse("image", args=[dataset.name, image.sha256])).content.decode()
+    assert 'href="javascript' not in text
+
+
+def test_a_researcher_sees_no_workers_beside_votes(client, dataset, round):
+    code = Worker.objects.filter(participations__round=round).order_by("id")[3].code
+    url = pages(dataset, round)["image"]
+    assert code not in person(client, dataset, "researcher").get(url).content.decode()
+    assert code in person(client, dataset, "reviewer").get(url).content.decode()
+
+
+def test_a_picture_that_was_taken_down_is_not_shown(curator, dataset, round):
+    image = Image.objects.get(dataset=dataset, phash=1)
+    Image.objects.filter(pk=image.pk).update(taken_down=timezone.now())
+    Takedown.objects.create(dataset=dataset, sha256=image.sha256, reason="its author asked", by="root")
+    text = curator.get(reverse("image", args=[dataset.name, image.sha256])).content.decode()
+    assert "Reason: its author asked" in text
+    assert "<img" not in text
+    review = curator.get(reverse("review", args=[dataset.name]) + "?category=dog").content.decode()
+    assert image.sha256 not in review
