@@ -2,10 +2,13 @@
 
 from django.urls import path
 
-from quality.views import adjudication, image_list, images, quality, rounds, worker, workers
+from quality.views import adjudication, image_list, images, new_round, quality, rounds, worker, workers
 
 urlpatterns = [
     path("d/<slug:name>/rounds/", rounds.round_list, name="rounds"),
+    path("d/<slug:name>/rounds/new", new_round.new_round, name="round_new"),
+    path("d/<slug:name>/rounds/new/<int:pk>", new_round.planned_round, name="round_planned"),
+    path("d/<slug:name>/rounds/new/<int:pk>/again", new_round.make_again, name="round_make_again"),
     path("d/<slug:name>/rounds/<int:pk>", rounds.round_detail, name="round"),
     path("d/<slug:name>/rounds/<int:pk>/settle", rounds.settle, name="round_settle"),
     path("d/<slug:name>/rounds/<int:pk>/close", rounds.close, name="round_close"),

@@ -117,7 +117,7 @@ def choose_tasks(
     if proposals is not None and question != Round.Question.VERIFY:
         raise UnusableRound("proposals are answered by yes or no: they need a verify round")
     only = _only_category(dataset, question, category)
-    _check_ready(dataset, question)
+    check_ready(dataset, question)
     _check_wish(dataset, plan.wish, invited)
     gold_ids = _gold_ids(dataset, plan)
     parent = None
@@ -154,7 +154,8 @@ def _only_category(dataset: Dataset, question: str, key: str) -> int | None:
     return found
 
 
-def _check_ready(dataset: Dataset, question: str) -> None:
+def check_ready(dataset: Dataset, question: str) -> None:
+    """Refuse a dataset without images, groups or categories to ask about."""
     if not dataset.images.exists():
         raise UnusableRound(f"dataset {dataset.name} has no images yet: run manage.py ingest first")
     loose = dataset.images.filter(group=None).count()
@@ -236,7 +237,10 @@ def _tasks_taken_up(
     dataset: Dataset, question: str, rows: Sequence[TakenUp]
 ) -> tuple[Iterator[Pair], Sequence[Proposed]]:
     """The tasks for pictures that earlier rounds left open; in a verify round with what is proposed."""
-    standing = representatives(Image.objects.filter(pk__in={row.image_id for row in rows}))
+    standing: dict[int, Image] = {}
+    ids = iter(dict.fromkeys(row.image_id for row in rows))
+    while chunk := list(islice(ids, CHUNK)):
+        standing |= representatives(Image.objects.filter(pk__in=chunk))
     rows = [row._replace(image_id=standing[row.image_id].pk) for row in rows]
     if question == Round.Question.CLASSIFY:
         return iter([(row.image_id, None) for row in rows]), ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from decimal import Decimal
 
 from django import template
 
@@ -17,6 +18,12 @@ register = template.Library()
 def named(label: str, names: Mapping[str, str]) -> str:
     """A label's name by `report.label_names`; the label itself where it has none."""
     return names.get(label, label)
+
+
+@register.filter
+def money(amount: Decimal | float) -> str:
+    """1234.5 -> "1,234.50", without the currency."""
+    return f"{amount:,.2f}"
 
 
 @register.filter

@@ -19,6 +19,7 @@ from annotation_site.services.rounds import close_round
 from ingest.models import Dataset
 from quality.charts import Bar, Part, bars, histogram, progress
 from quality.jobs import settle_round
+from quality.models import PlannedRound
 from quality.services import report
 from quality.services.consensus import estimated_accuracy
 from quality.services.forecast import foretold, outcomes, vote_price
@@ -35,7 +36,8 @@ SHOWN = 50
 @dataset_page(Role.REVIEWER, Role.RESEARCHER)
 def round_list(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     """Every round with its progress."""
-    found = list(dataset.rounds.order_by("-id")[:LISTED])
+    made = dataset.rounds.filter(tasks_total__gt=0)  # the others are being made
+    found = list(made.order_by("-id")[:LISTED])
     votes = report.round_votes(found)
     rows = [{"round": r, "votes": votes[r.pk], "wish": Wish.of(r), **_progress(r)} for r in found]
     totals = {
@@ -45,6 +47,7 @@ def round_list(request: HttpRequest, dataset: Dataset) -> HttpResponse:
         "votes": sum(votes.values()),
     }
     context = {"dataset": dataset, "section": "rounds", "rows": rows, "totals": totals}
+    context |= {"may_make": may_change(request, dataset), "planned": _being_made(dataset)}
     return render(request, "quality/rounds.html", context)
 
 
@@ -122,9 +125,19 @@ def close(request: HttpRequest, dataset: Dataset, pk: int) -> HttpResponse:
     return redirect("round", dataset.name, round.pk)
 
 
+def may_change(request: HttpRequest, dataset: Dataset) -> bool:
+    """Whether this person may make rounds and change them."""
+    return isinstance(request.user, User) and request.user.has_role(dataset, Role.CURATOR)
+
+
 def may_act(request: HttpRequest, dataset: Dataset) -> bool:
     """Whether this person may settle, close or suspend, and not only look."""
     return isinstance(request.user, User) and request.user.has_role(dataset, Role.CURATOR, Role.REVIEWER)
+
+
+def _being_made(dataset: Dataset) -> list[PlannedRound]:
+    """Rounds that were ordered and are not there yet, the newest first."""
+    return list(dataset.planned_rounds.exclude(state=PlannedRound.State.OPEN).order_by("-pk")[:SHOWN])
 
 
 def _progress(round: Round) -> dict[str, Any]:

@@ -11,12 +11,14 @@ from django.core.management.base import CommandParser
 
 from annotation_site.figures import number_of
 from annotation_site.models import Round
-from ingest.management.base import AssayCommand, BadInput
+from ingest.management.base import AssayCommand, BadInput, Failure
 from ingest.models import Dataset
 from ingest.tables import read_table
+from quality.models import PlannedRound
 from quality.presets import IMAGENET, SAMPLE_VOTES
 from quality.replay import read_confidences
 from quality.services.followups import DISPUTED, UNSURE, UnusableRound, eligible_workers, read_proposals
+from quality.services.planned import make_planned
 from quality.services.rounds import (
     EVERY,
     UNLABELLED,
@@ -48,6 +50,10 @@ class Command(AssayCommand):
         plan = RoundPlan()
         parser.add_argument("name", help="dataset")
         parser.add_argument("--question", choices=Round.Question.values, help="(not with --repeat)")
+        parser.add_argument(
+            "--planned", type=int, metavar="ID",
+            help="make a round that was ordered on the site and is not there yet; other options do not count",
+        )  # fmt: skip
         parser.add_argument(
             "--votes-min", type=int,
             help=f"votes every image gets (default: {plan.votes_min}; {PRESET_VOTES_MIN} with --preset)",
@@ -129,6 +135,9 @@ class Command(AssayCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Check, open, say what was made."""
         dataset = self.dataset(options["name"])
+        if options["planned"] is not None:
+            self._report(options, _make_planned(dataset, options["planned"]))
+            return
         least, most = _votes(options)
         plan = RoundPlan(
             votes_min=least,
@@ -148,6 +157,9 @@ class Command(AssayCommand):
             made = _open(dataset, plan, options)
         except UnusableRound as error:
             raise BadInput(str(error)) from None
+        self._report(options, made)
+
+    def _report(self, options: dict[str, Any], made: Round) -> None:
         summary = round_summary(made)
         words = (
             f"round {made.pk} is open: {number_of(summary['tasks'], 'task')}, {summary['gold']} of them gold"
@@ -155,6 +167,19 @@ class Command(AssayCommand):
         if summary["workers"] is not None:
             words += f", for {number_of(summary['workers'], 'worker')}"
         self.report(options, summary, words)
+
+
+def _make_planned(dataset: Dataset, pk: int) -> Round:
+    """The round that was ordered on the site; made now, unless it is there."""
+    planned = dataset.planned_rounds.filter(pk=pk).first()
+    if planned is None:
+        raise BadInput(f"nobody ordered a round {pk} of dataset {dataset.name} on the site")
+    planned = make_planned(planned.pk)
+    if planned.state == PlannedRound.State.FAILED:
+        raise Failure(f"it could not be made: {planned.error}")
+    if planned.round is None or planned.state != PlannedRound.State.OPEN:
+        raise Failure("somebody is making it now; its page shows how far it is")
+    return planned.round
 
 
 def _votes(options: dict[str, Any]) -> tuple[int, int]:
