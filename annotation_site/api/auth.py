@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 from ninja.errors import HttpError
 from ninja.security import APIKeyCookie, HttpBearer
@@ -13,14 +16,26 @@ from ninja.utils import check_csrf
 
 from annotation_site.models import ApiToken, User
 
+log = logging.getLogger(__name__)
 
-def user_of_token(text: str) -> User | None:
-    """The active person behind a token, or None."""
+
+LABELLING = {"claim", "votes"}
+"""Calls (by the names of their addresses) that a token of scope `label` is for; it opens pictures, too."""
+PICTURES = {"image_full", "image_thumb"}
+
+
+def user_of_token(request: HttpRequest, text: str) -> User | None:
+    """The active person behind a token, or None.
+
+    Raises:
+        PermissionDenied: the token's scope does not reach as far as this request.
+    """
     if not 1 <= len(text) <= 200:
         return None
     row = ApiToken.objects.select_related("user__worker").filter(token_sha256=ApiToken.digest(text)).first()
     if row is None or not row.user.is_active:
         return None
+    _check_scope(request, row)
     now = timezone.now()
     if row.last_used is None or now - row.last_used > timedelta(hours=1):  # not a write for every call
         stale = Q(last_used=None) | Q(last_used__lt=now - timedelta(hours=1))
@@ -28,11 +43,32 @@ def user_of_token(text: str) -> User | None:
     return row.user
 
 
+def _check_scope(request: HttpRequest, token: ApiToken) -> None:
+    """Reading wants `read`, claims and votes want `label`, whatever else changes something wants `full`."""
+    match = request.resolver_match
+    call = match.url_name if match else ""
+    if call in PICTURES:
+        return
+    scope = ApiToken.Scope.FULL
+    if call in LABELLING:
+        scope = ApiToken.Scope.LABEL
+    elif request.method in ("GET", "HEAD", "OPTIONS"):
+        scope = ApiToken.Scope.READ
+    if not token.allows(scope):
+        log.warning(
+            "%s %s refused: token %s has the scope %s", request.method, request.path, token.pk, token.scope
+        )
+        raise PermissionDenied(
+            f"This token has the scope “{token.scope}”, and this call wants “{scope}”: "
+            f"make another token at {reverse('tokens')}"
+        )
+
+
 def caller(request: HttpRequest) -> User | None:
     """Who asks for a page that programs read too (pictures): by bearer token, else by session."""
     scheme, _, text = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        return user_of_token(text.strip())
+        return user_of_token(request, text.strip())
     return request.user if isinstance(request.user, User) else None
 
 
@@ -41,7 +77,10 @@ class Token(HttpBearer):
 
     def authenticate(self, request: HttpRequest, token: str) -> User | None:
         """See `user_of_token`."""
-        return user_of_token(token)
+        try:
+            return user_of_token(request, token)
+        except PermissionDenied as refusal:
+            raise HttpError(403, str(refusal)) from None
 
 
 class Session(APIKeyCookie):
