@@ -171,15 +171,38 @@ def examine(found: Iterable[Candidate], load: Callable[[str], Image.Image]) -> I
             )
 
 
-def components(edges: Iterable[tuple[str, str]]) -> list[list[str]]:
-    """Connected components of two or more keys, each sorted, in the order of their first keys."""
+def components(edges: Iterable[tuple[str, str]], apart: Iterable[tuple[str, str]] = ()) -> list[list[str]]:
+    """Connected components of two or more keys, each sorted, in the order of their first keys.
+
+    Args:
+        apart: pairs that must not meet: an edge that would bring two of them together is passed over. Edges
+            are then taken in the order given, the surest first.
+    """
     forest = _Forest()
+    foes: dict[str, set[str]] = defaultdict(set)
+    for a, b in apart:
+        foes[a].add(b)
+        foes[b].add(a)
     for a, b in edges:
+        one, other = forest.root(a), forest.root(b)
+        if one == other or other in foes.get(one, ()):
+            continue
         forest.union(a, b)
+        if one in foes or other in foes:
+            _inherit(foes, one, other, forest.root(a))
     members: dict[str, list[str]] = defaultdict(list)
     for key in forest.all_keys():
         members[forest.root(key)].append(key)
     return sorted(sorted(group) for group in members.values() if len(group) > 1)
+
+
+def _inherit(foes: dict[str, set[str]], one: str, other: str, root: str) -> None:
+    """Whoever must not meet one of two that were joined must not meet the root of both."""
+    against = foes.pop(one, set()) | foes.pop(other, set())
+    for foe in against:
+        foes[foe] -= {one, other}
+        foes[foe].add(root)
+    foes[root] = against
 
 
 def group_duplicates(

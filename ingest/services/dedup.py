@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import asdict, dataclass, field
 
 from django.conf import settings
@@ -22,6 +22,7 @@ from ingest.duplicates import (
 )
 from ingest.models import Dataset, DuplicateGroup, Image
 from ingest.progress import progress
+from ingest.services.duplicates import decisions, measure
 from ingest.splits import draw
 from ingest.stored import Unreadable, examine_stored, record_stored
 
@@ -72,16 +73,20 @@ def group_duplicates(dataset: Dataset, radius: int = DEFAULT_RADIUS) -> Summary:
         pairs = _settled_pairs(fresh, _grouped_records(dataset), radius)
         summary.new = len(fresh)
         summary.unsure = [(p.a, p.b) for p in pairs if p.outcome == "unsure"]
-        summary.merged = _write(dataset, fresh, [(p.a, p.b) for p in pairs if p.outcome == "copy"])
+        summary.merged = _write(dataset, fresh, pairs)
     dataset.refresh_from_db(fields=["groups_found", "images_stored"])
     summary.groups = dataset.groups_found
-    summary.copies = dataset.images.filter(group__isnull=False).count() - dataset.groups_found
+    summary.copies = (
+        dataset.images.filter(group__isnull=False, taken_down=None).count() - dataset.groups_found
+    )
     return summary
 
 
 def _fresh_records(dataset: Dataset, summary: Summary) -> list[Record]:
     """Records of the images without a group, the hashes of their cuts kept in the rows."""
-    waiting = dict(dataset.images.filter(group=None).order_by("sha256").values_list("sha256", "pk"))
+    waiting = dict(
+        dataset.images.filter(group=None, taken_down=None).order_by("sha256").values_list("sha256", "pk")
+    )
     keys = list(waiting)
     jobs = [(settings.STORAGE_URL, keys[i : i + BATCH]) for i in range(0, len(keys), BATCH)]
     records: list[Record] = []
@@ -99,7 +104,8 @@ def _fresh_records(dataset: Dataset, summary: Summary) -> list[Record]:
 
 def _grouped_records(dataset: Dataset) -> list[Record]:
     """Records of the images that have a group, from their rows alone."""
-    rows = dataset.images.filter(group__isnull=False).values_list(
+    # What was taken down has no bytes any more for a second look.
+    rows = dataset.images.filter(group__isnull=False, taken_down=None).values_list(
         "sha256", "phash", "width", "height", "bytes", "cut_hashes"
     )
     return [
@@ -119,16 +125,49 @@ def _settled_pairs(fresh: Sequence[Record], old: Sequence[Record], radius: int) 
     return sorted(pairs)
 
 
-def _write(dataset: Dataset, fresh: Sequence[Record], copies: Iterable[tuple[str, str]]) -> int:
+def _write(dataset: Dataset, fresh: Sequence[Record], pairs: Iterable[Pair]) -> int:
     """Make groups of the components; returns how many old groups were merged into others."""
     by_key = {record.key: record for record in fresh}
-    together = components(copies)
+    together = _together(dataset, by_key.keys(), pairs)
     taken = {key for component in together for key in component}
     together += [[record.key] for record in fresh if record.key not in taken]
     merged = 0
     for chunk in _chunks(together):
         merged += _write_chunk(dataset, chunk, by_key)
     return merged
+
+
+def _together(dataset: Dataset, fresh: Set[str], pairs: Iterable[Pair]) -> list[list[str]]:
+    """Components of verified pairs, as far as people's decisions allow: the nearest pairs come first.
+
+    A group that is there already is one node, so that nothing joins two groups that a person has parted.
+    """
+    copies = [(p.a, p.b) for p in sorted(pairs, key=lambda p: (p.distance, p.a, p.b)) if p.outcome == "copy"]
+    joined, parted = decisions(dataset)
+    wanted = [(a, b) for a, b in joined if a in fresh or b in fresh]
+    named = {key for pair in (*wanted, *copies, *parted) for key in pair} - fresh
+    group_of = _groups_of(dataset, sorted(named))
+    there = fresh | group_of.keys()
+    edges = [(a, b) for a, b in (*wanted, *copies) if a in there and b in there]
+
+    def node(key: str) -> str:
+        return f"group {group_of[key]}" if key in group_of else key
+
+    members: dict[str, str] = {node(key): key for pair in edges for key in pair}
+    found = components(
+        ((node(a), node(b)) for a, b in edges),
+        apart=((node(a), node(b)) for a, b in parted if node(a) != node(b)),
+    )
+    return sorted([sorted(members[name] for name in component) for component in found])
+
+
+def _groups_of(dataset: Dataset, keys: Sequence[str]) -> dict[str, int]:
+    """Group by SHA-256, of those that have one."""
+    found: dict[str, int] = {}
+    for start in range(0, len(keys), CHUNK):
+        rows = dataset.images.filter(sha256__in=keys[start : start + CHUNK], taken_down=None)
+        found |= {sha256: group for sha256, group in rows.values_list("sha256", "group_id") if group}
+    return found
 
 
 @transaction.atomic
@@ -158,11 +197,13 @@ def _write_chunk(dataset: Dataset, together: Sequence[Sequence[str]], fresh: dic
 
 def _new_group(dataset: Dataset, records: Sequence[Record], images: dict[str, Image]) -> DuplicateGroup:
     """An unsaved group. Its draw hangs on the smallest SHA-256, not on the order of arrival in this run."""
+    first = choose_representative(records)
     return DuplicateGroup(
         dataset=dataset,
-        representative=images[choose_representative(records).key],
+        representative=images[first.key],
         draw=draw(dataset.split_key, min(record.key for record in records)),
         size=len(records),
+        widest=max((record.phash ^ first.phash).bit_count() for record in records),
     )
 
 
@@ -171,8 +212,7 @@ def _join(survivor: DuplicateGroup, others: Sequence[DuplicateGroup], newcomers:
     Image.objects.filter(group__in=others).update(group=survivor)
     Image.objects.filter(pk__in=[image.pk for image in newcomers]).update(group=survivor)
     DuplicateGroup.objects.filter(pk__in=[group.pk for group in others]).delete()
-    survivor.size = survivor.images.count()
-    survivor.save(update_fields=["size"])
+    measure(survivor)
 
 
 def _chunks(items: Sequence[Sequence[str]]) -> Iterator[Sequence[Sequence[str]]]:
