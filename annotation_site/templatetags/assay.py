@@ -20,6 +20,7 @@ SECTIONS = {
     "overview": ("dataset", _("Overview")),
     "sources": ("sources", _("Sources")),
     "images": ("images", _("Images")),
+    "duplicates": ("duplicates", _("Duplicates")),
     "rounds": ("rounds", _("Rounds")),
     "review": ("review", _("Review")),
     "workers": ("workers", _("Workers")),
