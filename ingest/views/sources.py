@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import render
 from django.utils.translation import gettext as _
 
 from ingest.models import Candidate, Dataset, Source
 from ingest.reasons import meaning
 from ingest.services.outcomes import Tally, tally
 from ingest.sources.kinds import REMOTE
+from ingest.views.access import READERS, dataset_for
 
-READERS = ("curator", "researcher", "reviewer")
 MOST_SHOWN = 200
 BAR = 120
 """Width of a bar in pixels."""
@@ -55,10 +54,7 @@ class Reason:
 @login_required
 def sources(request: HttpRequest, name: str) -> HttpResponse:
     """The sources of a dataset; `?state=…&reason=…` lists candidates that ended so."""
-    dataset = get_object_or_404(Dataset, name=name)
-    has_role = getattr(request.user, "has_role", None)
-    if has_role is None or not has_role(dataset, *READERS):
-        raise PermissionDenied(_("Your account has no role that opens this page."))
+    dataset = dataset_for(request, name, *READERS)
     rows = list(dataset.sources.select_related("category").order_by("pk"))
     total, by_source = tally(rows)
     state, reason = request.GET.get("state", ""), request.GET.get("reason", "")
