@@ -1,10 +1,11 @@
-"""The releases for programs: `/api/v1/releases`. Added to the site's API when its addresses are made."""
+"""Releases, and how far a dataset is on its way to one. Added to the API when its addresses are made."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Annotated, Any
 
 from django.http import (
@@ -18,10 +19,11 @@ from ninja import Field, Query, Router, Schema
 from ninja.errors import AuthenticationError
 
 from annotation_site.api import api
+from annotation_site.api.access import LOGGED_IN, Name, dataset_of
 from annotation_site.api.auth import caller
-from annotation_site.api.problems import Problem, problem
+from annotation_site.api.problems import READING, Problem, problem
 from annotation_site.api.site_api import tagged
-from annotation_site.models import User
+from annotation_site.models import Role, Round, User
 from export import layout
 from export.models import Release
 from export.services.browsing import withdrawals_of
@@ -37,6 +39,7 @@ from export.services.downloads import (
 )
 from export.services.sharing import is_public, terms_of, visible_release, visible_releases
 from export.sharing.manifest_rows import manifest_rows
+from quality.services import report
 
 router = Router(tags=["releases"])
 PAGE = 100
@@ -97,7 +100,60 @@ class LinksOut(Schema):
     fingerprint: str
 
 
+class FunnelOut(Schema):
+    """Pictures on their way: found, stored, unique, asked about, labelled (with a consensus), settled, unsure
+    (at the most votes), and in the newest release."""
+
+    found: int
+    stored: int
+    unique: int
+    asked: int
+    labelled: int
+    settled: int
+    unsure: int
+    released: int
+
+
+class StandingOut(Schema):
+    """A dataset and how far it is. `release`: its newest version."""
+
+    name: str
+    title: str
+    description: str
+    licence: str
+    created: datetime
+    pictures: FunnelOut
+    rounds: int
+    rounds_open: int
+    release: str | None
+
+
 PROBLEMS = {401: Problem, 404: Problem, 422: Problem}
+
+
+@router.get("datasets/{name}", response={200: StandingOut, **READING}, url_name="dataset", auth=LOGGED_IN)
+def dataset(request: HttpRequest, name: Name) -> Any:
+    """How far a dataset is: the funnel of its page."""
+    held = dataset_of(request, name, Role.REVIEWER, Role.RESEARCHER)
+    newest = held.releases.first()
+    states = list(held.rounds.values_list("state", flat=True))
+    return {
+        "name": held.name,
+        "title": held.title or held.name,
+        "description": held.description,
+        "licence": held.licence,
+        "created": held.created,
+        "pictures": {
+            "found": held.candidates_found,
+            "stored": held.images_stored,
+            "unique": held.groups_found,
+            **report.funnel(held),
+            "released": newest.counts.get("images", 0) if newest else 0,
+        },
+        "rounds": len(states),
+        "rounds_open": states.count(Round.State.OPEN),
+        "release": newest.version if newest else None,
+    }
 
 
 @router.get("releases", response={200: ReleasesOut, 401: Problem, 422: Problem}, url_name="releases")
