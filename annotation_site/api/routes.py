@@ -14,6 +14,7 @@ from annotation_site.models import ApiToken
 from annotation_site.services.access import round_for_labelling
 from annotation_site.services.accounts import worker_of
 from annotation_site.services.claims import claim_batch
+from annotation_site.services.consent import require_consent
 from annotation_site.services.logins import check_password
 from annotation_site.services.votes import MAX_VOTES, Answer, record_votes
 
@@ -102,6 +103,7 @@ def claim(request: HttpRequest, round_id: Id, body: ClaimIn) -> Any:
     """
     user = user_of(request)
     round = round_for_labelling(user, round_id)
+    require_consent(user, round.dataset)
     batch = claim_batch(worker_of(user), round, body.size or 0, holding=body.holding)
     return HttpResponse(status=204) if batch is None else batch_payload(batch, round)
 
