@@ -32,6 +32,7 @@ from annotation_site.models import (
 from annotation_site.services.access import round_for_labelling
 from annotation_site.services.accounts import worker_of
 from annotation_site.services.claims import Batch, claim_batch
+from annotation_site.services.consent import ConsentMissing, require_consent
 from annotation_site.services.refusals import NotAllowed, Refusal, RoundNotOpen
 from annotation_site.services.votes import Answer, record_votes
 
@@ -47,7 +48,11 @@ def label(request: HttpRequest, round_id: int) -> HttpResponse:
         worker = worker_of(request.user)
         if request.method == "POST":
             return _vote(request, worker, round)
+        require_consent(request.user, round.dataset)
         batch = claim_batch(worker, round)
+    except ConsentMissing:
+        consent = reverse("consent", args=[round.dataset.name])
+        return redirect(f"{consent}?next={reverse('label', args=[round.pk])}")
     except NotAllowed as refusal:
         raise PermissionDenied(str(refusal)) from None
     except RoundNotOpen:
