@@ -12,6 +12,11 @@ from annotation_site.services.claims import Batch
 
 def batch_payload(batch: Batch, round: Round) -> dict[str, Any]:
     """The answer to a claim (CONTRACTS)."""
+    # One category after the other, the one that the last batch ended with first.
+    order: dict[int | None, int] = {}
+    for task in batch.tasks:
+        order[task.category_id] = min(task.rank, order.get(task.category_id, task.rank))
+    tasks = sorted(batch.tasks, key=lambda task: order[task.category_id])
     mark = "0" * 64
     full, thumb = (reverse(n, args=[round.dataset.name, mark]) for n in ("image_full", "image_thumb"))
     return {
@@ -26,6 +31,6 @@ def batch_payload(batch: Batch, round: Round) -> dict[str, Any]:
                 "thumbnail_url": thumb.replace(mark, task.image.sha256),
                 "category": task.category.key if task.category else None,
             }
-            for task in batch.tasks
+            for task in tasks
         ],
     }

@@ -9,7 +9,7 @@ What a claim keeps true, with any number of workers asking at once:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -112,18 +112,19 @@ def _choose(part: Participation, round: Round, size: int) -> list[Task]:
     usual = strategy.gold_count(*who, part.claimed, size, round.gold_rate)
     more = strategy.more_gold_count(*who, part.claimed, size, usual, part.more_gold) if part.more_gold else 0
     start = strategy.gold_start(*who, round.tasks_total)
-    gold = _next_gold(part, round, start, usual + more) if usual + more else []
-    room = size - len(gold)
-    plain = _next_tasks(part, round, max(room, 1))
+    plain = _next_tasks(part, round, size)
     if not plain:
         return []
+    gold = _next_gold(part, round, start, usual + more, _categories_of(plain)) if usual + more else []
+    room = size - len(gold)
     if len(plain) < room:  # the last batches are short: further gold is at most half of them, too
         gold = gold[: max(usual, len(plain))]
     plain = plain[:room]
     if plain:
         part.cursor = plain[-1].rank + 1
     if gold:
-        part.gold_cursor = strategy.gold_position(gold[-1].rank, start) + 1
+        if not _categories_of(plain):
+            part.gold_cursor = strategy.gold_position(gold[-1].rank, start) + 1
         # Where gold is half of the work already there is no room beside it: it is the further gold.
         beside = 0 if round.gold_rate >= 0.5 else usual
         part.more_gold -= min(part.more_gold, max(len(gold) - beside, 0))
@@ -176,10 +177,27 @@ def _wait_for_one(free: TaskQuerySet, stretches: Sequence[TaskQuerySet]) -> list
     return []
 
 
-def _next_gold(part: Participation, round: Round, start: int, count: int) -> list[Task]:
-    """Gold that this worker has not met, in the worker's own order (from rank `start` on, then round)."""
+def _categories_of(tasks: Sequence[Task]) -> set[int]:
+    """The categories that a grid of these tasks asks about; none where they are looked at one by one.
+
+    A picture that is alone with its category beside whole rows of others would be known for gold.
+    """
+    asked = {task.category_id for task in tasks if task.category_id is not None}
+    return asked if 2 * len(asked) <= len(tasks) else set()
+
+
+def _next_gold(
+    part: Participation, round: Round, start: int, count: int, categories: Collection[int] = ()
+) -> list[Task]:
+    """Gold that this worker has not met, in the worker's own order (from rank `start` on, then round).
+
+    With `categories` only theirs, wherever the worker's cursor stands: it follows the whole round's order.
+    """
     gold = Task.objects.filter(round=round, gold=True).exclude(state=Task.State.WITHDRAWN)
     gold = _unseen(gold, part.worker_id).filter(~_answered_elsewhere(part)).order_by("rank", "pk")
+    if categories:
+        gold = gold.filter(category__in=categories)
+        return _first([gold.filter(rank__gte=start), gold.filter(rank__lt=start)], count)
     turn = strategy.RANK_SPAN - start  # the position at which the order starts over at rank 0
     parts = [gold.filter(rank__lt=start, rank__gte=max(0, part.gold_cursor - turn))]
     if part.gold_cursor < turn:

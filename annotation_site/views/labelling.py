@@ -1,4 +1,7 @@
-"""The labelling page. It works as a plain form; label.js makes it fast and safe against a bad network."""
+"""The labelling pages: one picture and its answers, or a grid to tick every picture that shows a category.
+
+They work as plain forms; label.js and grid.js make them fast and safe against a bad network.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,20 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from annotation_site.api.payloads import batch_payload
-from annotation_site.choices import choice_keys
+from annotation_site.choices import choice_keys, needs_search
 from annotation_site.models import (
     NO,
     NONE,
     UNSURE,
     VERIFY_UNSURE,
     YES,
-    Instructions,
     Participation,
     Round,
     User,
@@ -31,8 +35,9 @@ from annotation_site.models import (
 )
 from annotation_site.services.access import round_for_labelling
 from annotation_site.services.accounts import worker_of
-from annotation_site.services.claims import Batch, claim_batch
+from annotation_site.services.claims import claim_batch
 from annotation_site.services.consent import ConsentMissing, require_consent
+from annotation_site.services.instructions import Told, told
 from annotation_site.services.refusals import NotAllowed, Refusal, RoundNotOpen
 from annotation_site.services.votes import Answer, record_votes
 
@@ -58,18 +63,26 @@ def label(request: HttpRequest, round_id: int) -> HttpResponse:
     except RoundNotOpen:
         context = {"round": round, "closed": True, "own": _own_votes(worker, round)}
         return render(request, "annotation_site/label_closed.html", context)
-    return render(request, "annotation_site/label.html", _context(worker, round, batch))
+    template, context = label_context(worker, round, batch_payload(batch, round) if batch else None)
+    return render(request, template, context)
 
 
 def _vote(request: HttpRequest, worker: Worker, round: Round) -> HttpResponse:
-    """Store one vote of the plain form and go on to the next picture."""
+    """Store the votes of a plain form and go on to what comes next."""
     try:
-        task, assignment = int(request.POST.get("task", "")), int(request.POST.get("assignment", ""))
-        answer = Answer(task, request.POST.get("label", ""))
-        [(_task, status)] = record_votes(worker, assignment, request.POST.get("key", ""), [answer])
-        if status == "late":
-            messages.warning(request, _("Your last answer came too late to count. It is kept."))
-        elif status == "rejected":
+        assignment, answers = int(request.POST.get("assignment", "")), _answers(request)
+        statuses = [s for _, s in record_votes(worker, assignment, request.POST.get("key", ""), answers)]
+        if late := statuses.count("late"):
+            messages.warning(
+                request,
+                ngettext(
+                    "Your last answer came too late to count. It is kept.",
+                    "%(n)s of your last answers came too late to count. They are kept.",
+                    late,
+                )
+                % {"n": late},
+            )
+        if "rejected" in statuses:
             messages.error(request, _("Your last answer was not taken: the picture was no longer yours."))
     except (ValueError, OverflowError):
         messages.error(request, _("The form was incomplete. Please answer again."))
@@ -78,32 +91,79 @@ def _vote(request: HttpRequest, worker: Worker, round: Round) -> HttpResponse:
     return redirect("label", round_id=round.pk)
 
 
-def _context(worker: Worker, round: Round, batch: Batch | None) -> dict[str, Any]:
+def _answers(request: HttpRequest) -> list[Answer]:
+    """What a form says: one picture's answer, or a grid's ticks; a picture without a tick is a no."""
+    if "shown" not in request.POST:
+        return [Answer(int(request.POST.get("task", "")), request.POST.get("label", ""))]
+    ticked = dict.fromkeys(request.POST.getlist("yes"), YES)
+    ticked |= dict.fromkeys(request.POST.getlist("unsure"), VERIFY_UNSURE)
+    return [Answer(int(task), ticked.get(task, NO)) for task in request.POST.getlist("shown")]
+
+
+def is_grid(payload: dict[str, Any]) -> bool:
+    """Whether so many tasks of the batch ask about the same category that they are shown together."""
+    asked = {task["category"] for task in payload["tasks"]}
+    return None not in asked and 2 * len(asked) <= len(payload["tasks"])
+
+
+def label_context(
+    worker: Worker, round: Round, payload: dict[str, Any] | None, *, preview: bool = False
+) -> tuple[str, dict[str, Any]]:
+    """The template of the labelling page and what it needs, for a batch as the API gives it.
+
+    No batch: nothing is left. A preview leases and stores nothing: its batch is made up by the caller.
+    """
     choices = _choices(round)
-    payload = batch_payload(batch, round) if batch else None
-    names = {choice["label"]: choice for choice in choices}
-    if round.question == Round.Question.VERIFY:
-        names = {c.key: {"name": c.name, "gloss": c.gloss} for c in round.dataset.categories.all()}
-    told = Instructions.objects.filter(round=round, version=round.instructions_version).first()
-    return {
+    grid = payload is not None and is_grid(payload)
+    tasks = payload["tasks"] if payload else []
+    first = tasks[0] if tasks else None
+    said = told(round)
+    categories = _categories(round, said)
+    context = {
         "round": round,
         "batch": payload,
-        "first": payload["tasks"][0] if payload else None,
-        "first_category": names.get(payload["tasks"][0]["category"]) if payload else None,
+        "first": first,
+        "grid": [t for t in payload["tasks"] if first and t["category"] == first["category"]]
+        if payload
+        else [],
+        "first_category": categories.get(first["category"]) if first else None,
         "choices": choices,
-        "instructions": told.text if told else "",
+        "search": needs_search([choice["label"] for choice in choices]),
+        "instructions": said.text,
+        "examples": [c for c in categories.values() if c["examples"]],
         "own": _own_votes(worker, round),
         "key": uuid.uuid4().hex,
+        "preview": preview,
         "page": {
             "worker": worker.code,
             "round": round.pk,
             "batch": payload,
-            "categories": names,
+            "now": timezone.now().isoformat(),
+            "preview": preview,
+            "categories": categories if round.question == Round.Question.VERIFY else {},
             "claim": reverse("api:claim", args=[round.pk]),
             "votes": reverse("api:votes"),
             "login": f"{reverse('login')}?next={reverse('home')}",
-            "words": _words(),
+            "words": page_words(),
         },
+    }
+    return f"annotation_site/{'grid' if grid else 'label'}.html", context
+
+
+def _categories(round: Round, said: Told) -> dict[str, dict[str, Any]]:
+    """Category id -> what people are told of it."""
+    rows = round.dataset.categories.all() if round.question == Round.Question.VERIFY else round.categories()
+    return {
+        row.key: {
+            "name": row.name,
+            "gloss": row.gloss,
+            "synonyms": ", ".join(row.synonym_list),
+            "examples": [
+                {"url": reverse("image_thumb", args=[round.dataset.name, sha]), "good": good, "note": words}
+                for sha, good, words in said.examples.get(row.key, [])
+            ],
+        }
+        for row in rows
     }
 
 
@@ -113,7 +173,7 @@ def _own_votes(worker: Worker, round: Round) -> int:
 
 
 def _choices(round: Round) -> list[dict[str, str]]:
-    """label, name, gloss and key of each button, in order."""
+    """label, name, gloss, key, and names to search by, of each button, in order."""
     special = {
         NONE: _("None of these"),
         UNSURE: _("Can't tell"),
@@ -121,26 +181,28 @@ def _choices(round: Round) -> list[dict[str, str]]:
         NO: _("No"),
         VERIFY_UNSURE: _("Can't tell"),
     }
-    rows = [(label, special[label], "") for label in round.special_labels()]
+    rows = [(label, special[label], "", "") for label in round.special_labels()]
     if round.question == Round.Question.CLASSIFY:
-        rows = [*round.categories().values_list("key", "name", "gloss"), *rows]
-    keys = choice_keys([label for label, _name, _gloss in rows])
+        rows = [*round.categories().values_list("key", "name", "gloss", "synonyms"), *rows]
+    keys = choice_keys([row[0] for row in rows])
     return [
         {
             "label": label,
             "name": name,
             "gloss": gloss,
             "key": keys[label],
+            "names": "" if label in special else "|".join(filter(None, [name, synonyms])),
             "special": "1" if label in special else "",
         }
-        for label, name, gloss in rows
+        for label, name, gloss, synonyms in rows
     ]
 
 
-def _words() -> dict[str, str]:
+def page_words() -> dict[str, str]:
     """What the page's script says. {n} is a number."""
     return {
         "saved": _("Saved"),
+        "held": _("{n} answers are kept here and sent in a moment"),
         "saving": _("Saving…"),
         "waiting": _("Waiting for the network: {n} answers are kept on this device"),
         "login": _("You are logged out. Your {n} answers are kept on this device."),
@@ -154,4 +216,13 @@ def _words() -> dict[str, str]:
         "offline": _("the network does not answer."),
         "count": _("{n} of {all}"),
         "picture": _("Picture {n} of {all}"),
+        "ticked": _("{n} of {all} ticked"),
+        "slow_pictures": _("{n} pictures are still loading."),
+        "sent_already": _("Your last answers are with the site already: they stand."),
+        "lease_ends": _("These pictures are kept for you for {n} more min."),
+        "lease_over": _("The time for these pictures is over. Answers are taken as long as there is room."),
+        "example": _("shows it"),
+        "counterexample": _("does not show it"),
+        "matches": _("{n} fit; Enter gives “{first}”"),
+        "no_match": _("No category has such a name."),
     }

@@ -23,7 +23,7 @@ import django, io, json; django.setup()
 from PIL import Image as Pillow, ImageDraw
 from annotation_site.services.accounts import AccountRow, create_users
 from annotation_site.services.rounds import open_round
-from ingest.models import Image
+from ingest.models import Category, Image
 from ingest.services.images import store_image
 from tests.annotation_site.world import image_row, make_dataset
 dataset = make_dataset(images=0)
@@ -43,6 +43,24 @@ tasks = [(pk, None) for pk in seen[:45]]
 rounds = {name: open_round(dataset, "classify", tasks=tasks, title=name, instructions="Look twice.",
                            votes_max=40, votes_min=40, batch_size=10).pk
           for name in ("Eyes", "Network", "Reload")}
+cat, dog = (dataset.categories.get(key=key).pk for key in ("cat", "dog"))
+pairs = [(pk, category) for category in (cat, dog) for pk in seen[:50]]
+rounds |= {name: open_round(dataset, "verify", tasks=pairs, title=name, votes_max=40, votes_min=40,
+                            batch_size=24).pk
+           for name in ("Grid", "Grid lost", "Grid touch")}
+many = make_dataset("many", images=0)
+Category.objects.bulk_create(
+    Category(dataset=many, key=f"n{n}", name=name, synonyms=synonyms, position=10 + n)
+    for n, (name, synonyms) in enumerate(
+        [*[(f"Finch {n}", "") for n in range(60)], ("Zebra finch", "Taeniopygia"), ("Étagère", "")]))
+birds = []
+for number in range(12):
+    out = io.BytesIO()
+    Pillow.new("RGB", (320, 240), (9 * number, 200, 90)).save(out, "JPEG")
+    birds.append((store_image(many, out.getvalue())[0].pk, None))
+create_users([AccountRow(f"w{n}", "annotator", many, f"secret-{n}") for n in range(8)])
+rounds["Many"] = open_round(many, "classify", tasks=birds, title="Many", votes_min=9, votes_max=9,
+                            batch_size=6).pk
 print(json.dumps({"load": load.pk, **rounds}))
 """
 

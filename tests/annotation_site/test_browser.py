@@ -7,71 +7,32 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tests.annotation_site.site import Site
-from tests.chromium import find_chromium
+from tests.annotation_site.windows import launched, log_in, shown, until, votes, window
 
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=30_000)  # a busy machine is slow, not wrong
-
-VOTES = """
-import django, json; django.setup()
-from annotation_site.models import Vote
-votes = Vote.objects.filter(task__round={round}, worker__user__username="{name}", voided=False)
-print(json.dumps([v.label for v in votes.select_related("category").order_by("pk")]))
-"""
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A Chromium; where none can be had the tests fail with one line that says what to install."""
-    path = find_chromium()
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    """See `launched`."""
+    yield from launched()
 
 
 @pytest.fixture
 def page(browser: Browser, site: Site) -> Iterator[Page]:
-    """A fresh window, on which no script may fail and no policy be broken."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, base_url=site.url)
-    context.set_default_timeout(30_000)
-    page = context.new_page()
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("console", lambda m: faults.append(m.text) if "Content Security Policy" in m.text else None)
-    yield page
-    context.close()
-    assert faults == []
-
-
-def log_in(page: Page, number: int) -> None:
-    page.goto("/")
-    page.get_by_label("User name").fill(f"w{number}")
-    page.get_by_label("Password").fill(f"secret-{number}")
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="What needs your eyes?")).to_be_visible()
-
-
-def votes(site: Site, round_id: int, number: int) -> list[str]:
-    found: list[str] = site.python(VOTES.format(round=round_id, name=f"w{number}"))
-    return found
+    """See `window`."""
+    with window(browser, site) as page:
+        yield page
 
 
 def answer(page: Page, keys: str) -> None:
     """Press a key for each picture, once the picture is there."""
     for key in keys:
-        for _ in range(300):
-            if page.evaluate(
-                "(i => Boolean(i && i.complete && i.naturalWidth))(document.querySelector('main img'))"
-            ):
-                break
-            page.wait_for_timeout(20)
+        until(page, "(i => Boolean(i && i.complete && i.naturalWidth))(document.querySelector('main img'))")
         page.keyboard.press(key)
-
-
-def shown(page: Page, text: str) -> None:
-    expect(page.get_by_text(text, exact=True).first).to_be_visible()
 
 
 def test_log_in_vote_with_keys_see_progress_to_the_end(page: Page, site: Site) -> None:

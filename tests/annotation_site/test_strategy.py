@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from annotation_site import strategy
-from annotation_site.choices import CATEGORY_KEYS, choice_keys
+from annotation_site.choices import choice_keys, needs_search
 
 
 @given(st.integers(0, 10**6), st.lists(st.integers(1, 40), min_size=1, max_size=10), st.floats(0, 1))
@@ -51,11 +52,38 @@ def test_the_audit_sample_has_its_size(count: int, rate: float, seed: int) -> No
     assert sample <= set(range(count))
 
 
-def test_every_choice_has_a_key_of_its_own_while_they_last() -> None:
-    labels = [f"c{n}" for n in range(40)] + ["__none__", "__unsure__"]
+@pytest.mark.parametrize("count", [3, 33, 34, 36])
+def test_every_choice_has_a_key_of_its_own_while_they_last(count: int) -> None:
+    labels = [f"c{n}" for n in range(count)] + ["__none__", "__unsure__"]
     keys = choice_keys(labels)
-    used = [key for key in keys.values() if key]
-    assert len(used) == len(set(used)) == len(CATEGORY_KEYS) + 2
-    assert (keys["c0"], keys["c9"], keys["c10"]) == ("1", "0", "a")
-    assert (keys["__none__"], keys["__unsure__"]) == ("n", "u")
+    assert not needs_search(labels)
+    assert len(set(keys.values())) == count + 2
+    assert "" not in keys.values()
+    assert (keys["c0"], keys["c2"]) == ("1", "3")
+    assert (keys["__none__"], keys["__unsure__"]) == (("n", "u") if count <= 33 else ("-", "."))
     assert choice_keys(["yes", "no", "unsure"]) == {"yes": "y", "no": "n", "unsure": "u"}
+
+
+def test_more_categories_than_keys_are_searched_for() -> None:
+    labels = [f"c{n}" for n in range(37)] + ["__none__", "__unsure__"]
+    assert needs_search(labels)
+    assert {label: key for label, key in choice_keys(labels).items() if key} == {
+        "__none__": "-",
+        "__unsure__": ".",
+    }
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(0, 3))
+def test_one_category_comes_after_the_other_each_in_its_order(categories: list[int], seed: int) -> None:
+    ranks, _ = strategy.ranks_and_order(len(categories), seed)
+    moved = strategy.by_category(ranks, categories)
+    assert sorted(moved) == list(range(len(categories)))
+    by_rank = [categories[place] for place in sorted(range(len(moved)), key=moved.__getitem__)]
+    runs = [category for place, category in enumerate(by_rank) if by_rank[place - 1 : place] != [category]]
+    assert len(runs) == len(set(runs)) == len(set(categories))
+    for one in set(categories):
+        mine = [place for place, category in enumerate(categories) if category == one]
+        assert sorted(mine, key=ranks.__getitem__) == sorted(mine, key=moved.__getitem__)
+    assert runs == sorted(
+        runs, key=lambda c: min(r for r, k in zip(ranks, categories, strict=True) if k == c)
+    )

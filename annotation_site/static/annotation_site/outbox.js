@@ -1,6 +1,7 @@
 // Answers that the site has not confirmed yet, kept in the browser's storage, so that a closed tab, a lost
 // network, a restarted server or an ended session loses none. Each batch has a key of its own: sent twice, it
-// is stored once. Every batch is a storage entry of its own, so that two tabs never overwrite each other.
+// is stored once. Every batch is a storage entry of its own, so that two tabs never overwrite each other. For the
+// first seconds an entry may be held back: until it is due its answers can be taken back and given anew.
 
 const memory = new Map(); // where the browser allows no storage: holds for this page
 
@@ -43,10 +44,11 @@ export class Outbox extends EventTarget {
     super();
     this.prefix = `assay.outbox.${worker}.`;
     this.post = post;
-    this.state = "saved"; // saved, saving, waiting, login
+    this.state = "saved"; // saved, held, saving, waiting, login
     this.failures = 0;
     this.running = null;
     this.timer = 0;
+    for (const entry of this.entries()) this.#release(entry); // an earlier page may have sent them as it left
     addEventListener("online", () => this.flush());
     addEventListener("focus", () => { if (this.state !== "saved") this.flush(); });
   }
@@ -62,30 +64,55 @@ export class Outbox extends EventTarget {
     return this.entries().reduce((sum, entry) => sum + entry.body.votes.length, 0);
   }
 
-  /** Keep answers and start sending. */
-  put(assignment, votes) {
+  /** Keep answers, and send them after `hold` ms; gives the name by which they can be taken back until then. */
+  put(assignment, votes, hold = 0) {
     const key = randomKey();
     const body = { assignment, key, votes };
-    storage.set(this.prefix + key, JSON.stringify({ at: Date.now(), body }));
+    const now = Date.now();
+    storage.set(this.prefix + key, JSON.stringify({ at: now, due: now + hold, body }));
     this.flush();
+    return this.prefix + key;
   }
 
-  /** Send what is kept, oldest first; one run at a time. */
-  flush() {
+  /** Take answers back that were not sent yet; null where it is too late. */
+  take(name) {
+    const entry = parse(storage.get(name));
+    if (!entry || !(entry.due > Date.now())) return null;
+    storage.remove(name);
+    this.flush();
+    return entry.body;
+  }
+
+  #release({ name, ...entry }) {
+    if (entry.due > 0) storage.set(name, JSON.stringify({ ...entry, due: 0 }));
+  }
+
+  /** Send what is due, oldest first; one run at a time. `all`: what is held back is due now. */
+  flush({ all = false } = {}) {
     clearTimeout(this.timer);
+    if (all) for (const entry of this.entries()) this.#release(entry);
     this.running ??= this.#run().finally(() => { this.running = null; });
     return this.running;
   }
 
   /** The page is going away: send without waiting for an answer. Entries stay until they are confirmed. */
   sendAndLeave() {
-    for (const entry of this.entries()) this.post(entry.body, true).catch(() => {});
+    for (const entry of this.entries()) {
+      this.#release(entry);
+      this.post(entry.body, true).catch(() => {});
+    }
   }
 
   async #run() {
     for (let entries = this.entries(); entries.length; entries = this.entries()) {
+      const now = Date.now();
+      const entry = entries.find(({ due, at }) => !(due > now) || at > now); // no clock that was set back holds it
+      if (!entry) {
+        this.#say("held");
+        this.timer = setTimeout(() => this.flush(), Math.min(...entries.map(({ due }) => due)) - now + 5);
+        return;
+      }
       this.#say("saving");
-      const entry = entries[0];
       let response;
       try {
         response = await this.post(entry.body, false);
