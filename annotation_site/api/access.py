@@ -17,7 +17,7 @@ LOGGED_IN = [Token(), Session()]
 Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Name = Annotated[str, Field(max_length=64)]
 """A dataset's name in an address."""
-Reason = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]*\S[^\x00]*$")]
+Reason = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]
 """Why something is done: kept with it."""
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from django.db.models import Q
 from django.http import Http404, HttpRequest
 from django.urls import reverse
-from ninja import Field, Query, Router, Schema
+from ninja import Field, Query, Router, Schema, Status
 
 from annotation_site.api.access import LOGGED_IN, Id, Name, dataset_of, user_of
 from annotation_site.api.cursors import By, Cursor, Limit, page
@@ -130,6 +130,7 @@ def decide(request: HttpRequest, name: Name, task_id: Id, body: DecideIn) -> Any
 def undo(request: HttpRequest, name: Name, task_id: Id) -> Any:
     """Take the decision back: the task is open again, and the next pass weighs its votes."""
     take_back(_task(request, name, task_id), user_of(request).get_username())
+    return Status(204, None)
 
 
 def decision_line(row: Adjudication) -> dict[str, Any]:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from django.db import transaction
+from django.test import Client, override_settings
 
 from annotation_site.models import ApiToken, Membership, Role, Round, Task, User, Worker
 from annotation_site.services.accounts import worker_of
@@ -16,6 +22,7 @@ from export.services.publish import publish_release
 from export.services.sharing import share_release, terms_of
 from ingest.models import Dataset
 from quality.models import Gold, WorkerAction
+from quality.services.adjudication import adjudicate
 from quality.services.consensus import aggregate_round
 from tests.export.world import World
 from training.models import TrainingRun
@@ -33,12 +40,32 @@ class ApiWorld:
     verify: Round
     gold: Task
     plain: Task
+    decided: Task
     release: Release
     run: TrainingRun
     assignment: int
     leased: list[int]
     other: Worker
     tokens: dict[str, str]
+
+    def get(self, path: str, role: str = "curator", **headers: str) -> Any:
+        """The answer to a GET of `/api/v1/PATH` (or a whole address) by the person of this role."""
+        return self._ask("GET", path, role, None, headers)
+
+    def post(self, path: str, body: Any, role: str = "curator", **headers: str) -> Any:
+        """The answer to a POST of JSON."""
+        return self._ask("POST", path, role, body, headers)
+
+    def delete(self, path: str, role: str = "curator") -> Any:
+        """The answer to a DELETE."""
+        return self._ask("DELETE", path, role, None, {})
+
+    def _ask(self, method: str, path: str, role: str, body: Any, headers: dict[str, str]) -> Any:
+        address = path if "/api/v1/" in path else f"/api/v1/{path}"
+        if role:
+            headers = {"Authorization": f"Bearer {self.tokens[role]}", **headers}
+        data = "" if body is None else json.dumps(body)
+        return Client().generic(method, address, data, content_type="application/json", headers=headers)
 
     def known(self) -> dict[str, list[Any]]:
         """Values that the names in the API's addresses and bodies may stand for."""
@@ -51,7 +78,7 @@ class ApiWorld:
             "run_id": [self.run.pk],
             "sha256": [self.gold.image.sha256, self.plain.image.sha256, terms_of(self.release).sha256],
             "task": [*self.leased, self.gold.pk, self.plain.pk],
-            "task_id": [self.gold.pk, self.plain.pk],
+            "task_id": [self.gold.pk, self.plain.pk, self.decided.pk],
             "code": [self.other.code],
             "assignment": [self.assignment],
             "label": ["finch", "yes", "__none__"],
@@ -60,6 +87,15 @@ class ApiWorld:
             "password": ["some-password"],
             "reason": ["to see what happens"],
         }
+
+
+@contextmanager
+def one_world(folder: Path, django_db_blocker: Any) -> Iterator[ApiWorld]:
+    """The world for a file of tests: what a test changes is undone after it, and all of it at the end."""
+    own = {"DATA_DIR": folder, "STORAGE_URL": str(folder / "store")}
+    with django_db_blocker.unblock(), override_settings(**own), transaction.atomic():
+        yield build(folder / "releases")
+        transaction.set_rollback(True)
 
 
 def build(folder: Path) -> ApiWorld:
@@ -104,9 +140,10 @@ def build(folder: Path) -> ApiWorld:
     assert batch is not None
     run = TrainingRun.objects.create(release=release, preset="quick", arms="majority")
     tasks = labelled.tasks.select_related("image").order_by("pk")
-    gold, plain = tasks.filter(gold=True)[0], tasks.filter(gold=False)[0]
+    gold, (plain, decided) = tasks.filter(gold=True)[0], tasks.filter(gold=False, vote_set__worker=other)[:2]
+    adjudicate(decided, "owl", "ada")
     return ApiWorld(
-        dataset, labelled, verify, gold, plain, release, run, batch.assignment.pk,
+        dataset, labelled, verify, gold, plain, decided, release, run, batch.assignment.pk,
         [task.pk for task in batch.tasks], other, tokens,
     )  # fmt: skip
 

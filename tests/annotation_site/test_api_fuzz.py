@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import schemathesis
 from django.core.wsgi import get_wsgi_application
-from django.db import transaction
-from django.test import override_settings
 from hypothesis import HealthCheck
 from hypothesis import settings as property_test
 from schemathesis.checks import not_a_server_error
@@ -21,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.annotation_site.api_world import ApiWorld, build
+from tests.annotation_site.api_world import ApiWorld, one_world
 
 pytestmark = pytest.mark.django_db
 
@@ -39,11 +36,8 @@ def world(
     tmp_path_factory: pytest.TempPathFactory, django_db_setup: None, django_db_blocker: Any
 ) -> Iterator[ApiWorld]:
     """One world for every call; what a call changes is undone after it."""
-    folder: Path = tmp_path_factory.mktemp("api")
-    own = {"DATA_DIR": folder, "STORAGE_URL": str(folder / "store")}
-    with django_db_blocker.unblock(), override_settings(**own), transaction.atomic():
-        yield build(folder / "releases")
-        transaction.set_rollback(True)
+    with one_world(tmp_path_factory.mktemp("api"), django_db_blocker) as built:
+        yield built
 
 
 @SCHEMA.parametrize()
