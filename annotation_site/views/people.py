@@ -78,7 +78,7 @@ class EmailForm(forms.Form):
     current = forms.CharField(strip=False, max_length=1_000)
 
     def __init__(self, request: HttpRequest, data: Any = None) -> None:
-        super().__init__(data, prefix="mail")
+        super().__init__(data, prefix="mail", initial={"email": getattr(request.user, "email", "")})
         self.request = request
 
     def clean_current(self) -> str:
@@ -123,7 +123,7 @@ def _account_page(request: HttpRequest, **bound: Any) -> HttpResponse:
     """The page with its two forms; `bound` is the one that was sent and refused."""
     assert isinstance(request.user, User)
     refused = any(form.errors for form in bound.values())
-    context = {"mail": None, "password": None, "can_mail": can_mail(), **bound}
+    context = {"mail": EmailForm(request), "password": None, "can_mail": can_mail(), **bound}
     return render(request, "annotation_site/account.html", context, status=422 if refused else 200)
 
 

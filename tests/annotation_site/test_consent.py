@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 
 from annotation_site.models import Assignment, Consent, ConsentText, Round, User, Vote
-from annotation_site.services.consent import MAX_TEXT, save_text
+from annotation_site.services.consent import MAX_TEXT, require_consent, save_text
 from tests.annotation_site.world import make_dataset, make_round, person
 
 pytestmark = pytest.mark.django_db
@@ -191,18 +191,13 @@ def test_two_curators_do_not_overwrite_each_other(curator: Client, cora: User, r
     assert ConsentText.objects.count() == 1
 
 
-@pytest.mark.parametrize(
-    "form",
-    [{"text": "x" * (MAX_TEXT + 1), "seen": 0}, {"text": "a\x00", "seen": 0}, {"text": "a", "seen": "z"}],
-)
+@pytest.mark.parametrize(("text", "seen"), [("x" * (MAX_TEXT + 1), "0"), ("a\x00", "0"), ("a", "z")])
 def test_refused_texts_stay_in_the_field(curator: Client, text: str, seen: str) -> None:
     assert curator.post(EDIT, {"text": text, "seen": seen}).status_code == 422
     assert not ConsentText.objects.exists()
 
 
 def test_one_query_for_a_claim(ann: Client, cora: User, round: Round, django_assert_num_queries: Any) -> None:
-    from annotation_site.services.consent import require_consent
-
     ask(cora, round)
     accept(ann, 1)
     user = User.objects.get(username="ann")
