@@ -12,14 +12,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from annotation_site.models import Round, Task
-from ingest.models import Dataset, Image
+from ingest.models import Candidate, Dataset, Image
 from quality.models import Consensus
 from quality.services.image_filters import (
     DISPUTED,
     NEWEST,
+    NO_LICENCE,
     SETTLED,
     SURE,
     VOTES,
@@ -32,6 +33,8 @@ from quality.services.image_filters import (
 
 LOOKED_AT = 6_000
 """Pictures that one page tests at most."""
+STRETCH = 500
+"""Rows of a walk read at a time."""
 FEW = 3_000
 """So many are sorted and counted at once."""
 
@@ -128,6 +131,10 @@ def _narrow(dataset: Dataset, wanted: Wanted) -> Iterator[QuerySet]:
         yield Image.objects.filter(dataset=dataset, group=wanted.group).values_list("pk", flat=True)
     if wanted.source is not None:
         yield found_in(wanted.source).values_list("image", flat=True)
+    if wanted.licence and wanted.licence != NO_LICENCE:
+        # Of any dataset: what is not of this one is left out when it is read.
+        licensed = Candidate.objects.filter(licence=wanted.licence, image__isnull=False)
+        yield licensed.values_list("image", flat=True)
     if wanted.state in (SETTLED, DISPUTED):
         state = Task.State.SETTLED if wanted.state == SETTLED else Task.State.EXHAUSTED
         rounds = [*dataset.rounds.order_by("pk").values_list("pk", flat=True)]
@@ -170,11 +177,11 @@ def _walk(dataset: Dataset, wanted: Wanted, after: Place | None) -> Iterator[tup
         if wanted.source is not None:
             rows = found_in(wanted.source)
             rows = rows.filter(image__lt=last) if last is not None else rows
-            ids = list(dict.fromkeys(rows.order_by("-image").values_list("image_id", flat=True)[:500]))
+            ids = list(dict.fromkeys(rows.order_by("-image").values_list("image_id", flat=True)[:STRETCH]))
         else:
             images = Image.objects.filter(dataset=dataset)
             images = images.filter(pk__lt=last) if last is not None else images
-            ids = list(images.order_by("-pk").values_list("pk", flat=True)[:500])
+            ids = list(images.order_by("-pk").values_list("pk", flat=True)[:STRETCH])
         for pk in ids:
             yield (float(pk), pk), pk
         if not ids:
@@ -185,20 +192,26 @@ def _walk(dataset: Dataset, wanted: Wanted, after: Place | None) -> Iterator[tup
 def _walk_consensus(dataset: Dataset, wanted: Wanted, after: Place | None) -> Iterator[tuple[Place, int]]:
     field = "confidence" if wanted.order == SURE else "votes"
     sign, beyond = ("", "gt") if wanted.order == SURE else ("-", "lt")
-    rows = _sure(_said(dataset), wanted)
+    rows = _said(dataset)
+    if wanted.order == SURE:  # by votes it would sort all that are so sure
+        rows = _sure(rows, wanted)
     labels = _labels(dataset, wanted)
     if len(labels) == 1:
         rows = rows.filter(label=labels[0])
     while True:
-        part = rows
+        stretches = [rows]
         if after is not None:
-            tied = Q(**{field: after[0], f"pk__{beyond}": after[1]})
-            part = rows.filter(Q(**{f"{field}__{beyond}": after[0]}) | tied)
-        found = list(
-            part.order_by(f"{sign}{field}", f"{sign}pk").values_list(field, "pk", "task__image")[:500]
-        )
+            # Each is one range of an index; asked for with an OR, a database would sort them anew.
+            number, pk = after
+            ties = rows.filter(**{field: number, f"pk__{beyond}": pk})
+            stretches = [ties, rows.filter(**{f"{field}__{beyond}": number})]
+        found: list[tuple[float, int, int]] = []
+        for part in stretches:
+            ordered = part.order_by(f"{sign}{field}", f"{sign}pk")
+            if len(found) < STRETCH:
+                found += ordered.values_list(field, "pk", "task__image")[: STRETCH - len(found)]
         for number, pk, image_id in found:
             yield (float(number), pk), image_id
-        if len(found) < 500:
+        if len(found) < STRETCH:
             return
         after = (float(found[-1][0]), found[-1][1])

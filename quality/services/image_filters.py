@@ -187,19 +187,21 @@ class Judge:
 
     def _provenance(self, ids: list[int]) -> tuple[Callable[[int], bool], Callable[[int], bool]]:
         """Tests for the source and the licence of these images."""
-
-        def among(rows: QuerySet[Candidate]) -> Callable[[int], bool]:
-            found = set(rows.filter(image__in=ids).values_list("image", flat=True))
-            return found.__contains__
-
-        def every(pk: int) -> bool:
-            return True
-
-        there: Callable[[int], bool] = every
-        licensed: Callable[[int], bool] = every
-        if self.wanted.source is not None:
-            there = among(found_in(self.wanted.source))
-        if self.wanted.licence:
-            licence = "" if self.wanted.licence == NO_LICENCE else self.wanted.licence
-            licensed = among(Candidate.objects.filter(licence=licence))
+        wanted = self.wanted
+        if wanted.source is None and not wanted.licence:
+            return _any, _any
+        # Asked by image alone: asked by source or licence, too, a database may read all that these have.
+        held = Candidate.objects.filter(image__in=ids)
+        rows = list(held.values_list("image_id", "source_id", "licence"))
+        there: Callable[[int], bool] = _any
+        licensed: Callable[[int], bool] = _any
+        if wanted.source is not None:
+            there = {image for image, source, _ in rows if source == wanted.source}.__contains__
+        if wanted.licence:
+            named = "" if wanted.licence == NO_LICENCE else wanted.licence
+            licensed = {image for image, _, licence in rows if licence == named}.__contains__
         return there, licensed
+
+
+def _any(_image: int) -> bool:
+    return True

@@ -50,7 +50,8 @@ def review(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     unsure = held.exclude(task__state=Task.State.SETTLED)[: COUNTED_TO + 1].count()
     place = place_after(request.GET.get("after", ""))
     if place:
-        held = held.filter(Q(confidence__gt=place[0]) | Q(confidence=place[0], pk__gt=place[1]))
+        # One range of the index, and the ties before the place taken out: an OR would be sorted anew.
+        held = held.filter(confidence__gte=place[0]).exclude(confidence=place[0], pk__lte=place[1])
     found = held.select_related("task__image", "task__category").order_by("confidence", "id")
     rows = list(found[: PAGE + 1])
     more, rows = len(rows) > PAGE, rows[:PAGE]
