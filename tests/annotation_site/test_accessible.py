@@ -1,0 +1,106 @@
+"""axe-core finds nothing on any page of the site: WCAG 2.2 A and AA, light on a desk and dark on a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from tests.annotation_site.site import Site
+from tests.annotation_site.windows import launched, log_in, window
+
+pytestmark = pytest.mark.browser
+RULES = {
+    "runOnly": {
+        "type": "tag",
+        "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    }
+}
+LOOKS: list[dict[str, Any]] = [
+    {"color_scheme": "light", "viewport": {"width": 1280, "height": 900}},
+    {"color_scheme": "dark", "viewport": {"width": 320, "height": 700}},
+]
+
+# A round with votes that agree and disagree, a consensus, and somebody who may see all of it.
+CURATED = """
+import django, json; django.setup()
+from django.core.management import call_command
+from annotation_site.models import Round, Worker
+from annotation_site.services.accounts import AccountRow, create_users
+from annotation_site.services.claims import claim_batch
+from annotation_site.services.rounds import open_round
+from annotation_site.services.votes import Answer, record_votes
+from ingest.models import Dataset
+dataset = Dataset.objects.get(name="pets")
+create_users([AccountRow("w9", "curator", None, "secret-9")])
+pictures = dataset.images.filter(bytes__gt=9).order_by("pk").values_list("pk", flat=True)[:30]
+made = open_round(dataset, "classify", tasks=[(pk, None) for pk in pictures], title="Looked at", votes_min=3,
+                  votes_max=5, batch_size=30)
+for number, name in enumerate(["w0", "w1", "w2"]):
+    worker = Worker.objects.get(user__username=name)
+    batch = claim_batch(worker, made)
+    answers = [Answer(t.pk, "cat" if t.pk % 3 else ["cat", "dog", "eel"][number]) for t in batch.tasks]
+    record_votes(worker, batch.assignment.pk, f"axe{number}", answers)
+call_command("aggregate", "pets", round=made.pk, stdout=open("/dev/null", "w"))
+print(json.dumps([made.pk, dataset.images.get(pk=pictures[0]).sha256, worker.code]))
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """See `launched`."""
+    yield from launched()
+
+
+def check(page: Page, path: str) -> list[str]:
+    """What is wrong with a page, a line a rule."""
+    answer = page.goto(path)
+    assert answer is not None
+    assert answer.status == 200, path
+    expect(page.locator("main")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    found = Axe().run(page, options=RULES).response["violations"]
+    wrong = [f"{path}: {rule['id']}: {rule['nodes'][0]['html'][:200]}" for rule in found]
+    width = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    return wrong + [f"{path}: scrolls sideways: {width}"] * (width[0] > width[1])
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=["light", "dark and narrow"])
+def test_pages_of_those_who_label(browser: Browser, site: Site, look: dict[str, Any]) -> None:
+    rounds = (f"/label/{site.rounds[name]}/" for name in ("Reload", "Grid touch", "Many"))
+    with window(browser, site, **look) as page:
+        wrong = check(page, "/login/") + check(page, "/releases/")
+        log_in(page, 7)
+        for path in ("/", "/me/", *rounds):
+            wrong += check(page, path)
+            if path.startswith("/label/"):
+                page.keyboard.press("?")
+                expect(page.get_by_role("dialog")).to_be_visible()
+                found = Axe().run(page, options=RULES).response["violations"]
+                wrong += [f"{path} help: {rule['id']}: {rule['nodes'][0]['html'][:200]}" for rule in found]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=["light", "dark and narrow"])
+def test_pages_of_those_who_look_after_a_dataset(
+    browser: Browser, site: Site, curated: tuple[int, str, str], look: dict[str, Any]
+) -> None:
+    round_id, sha256, worker = curated
+    parts = "sources images duplicates members rounds rounds/new review quality workers releases runs".split()
+    paths = [f"/d/pets/{part}{'' if '/' in part else '/'}" for part in ["", *parts]]
+    paths[0] = "/d/pets/"
+    paths += [f"/d/pets/rounds/{round_id}", f"/d/pets/images/{sha256}", f"/d/pets/workers/{worker}", "/"]
+    with window(browser, site, **look) as page:
+        log_in(page, 9)
+        wrong = [line for path in paths for line in check(page, path)]
+    assert wrong == []
+
+
+@pytest.fixture(scope="module")
+def curated(site: Site) -> tuple[int, str, str]:
+    """A round with a consensus: its number, one of its pictures, one of its workers."""
+    round_id, sha256, worker = site.python(CURATED)
+    return round_id, sha256, worker
