@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -52,6 +52,13 @@ def people_of(dataset: Dataset, *, search: str = "", role: str = "", after: str 
     if after:
         people = people.filter(username__gt=after)
     return people.prefetch_related(Prefetch("memberships", here, to_attr="roles_here"))
+
+
+def counts_of(dataset: Dataset) -> list[tuple[str, int]]:
+    """How many people have each role of their own in `dataset`; roles that nobody has are left out."""
+    rows = Membership.objects.filter(dataset=dataset).values_list("role")
+    found = dict(rows.annotate(n=Count("pk")).order_by())
+    return [(str(role.label), found[role.value]) for role in Role if role.value in found]
 
 
 def everywhere() -> QuerySet[Membership]:

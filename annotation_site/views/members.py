@@ -21,6 +21,7 @@ from annotation_site.services.consent import newest_text
 from annotation_site.services.members import (
     MAX_DAYS,
     MAX_USES,
+    counts_of,
     everywhere,
     give_role,
     links_of,
@@ -163,6 +164,7 @@ def _context(
     return {
         "dataset": dataset,
         "section": "members",
+        "counts": counts_of(dataset),
         "people": people[:PAGE],
         "more": more,
         "search": search,
