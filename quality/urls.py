@@ -2,7 +2,19 @@
 
 from django.urls import path
 
-from quality.views import adjudication, image_list, images, new_round, quality, rounds, worker, workers
+from quality.views import (
+    adjudication,
+    image_list,
+    images,
+    instructions,
+    new_round,
+    preview,
+    quality,
+    round_changes,
+    rounds,
+    worker,
+    workers,
+)
 
 urlpatterns = [
     path("d/<slug:name>/rounds/", rounds.round_list, name="rounds"),
@@ -10,6 +22,12 @@ urlpatterns = [
     path("d/<slug:name>/rounds/new/<int:pk>", new_round.planned_round, name="round_planned"),
     path("d/<slug:name>/rounds/new/<int:pk>/again", new_round.make_again, name="round_make_again"),
     path("d/<slug:name>/rounds/<int:pk>", rounds.round_detail, name="round"),
+    path("d/<slug:name>/rounds/<int:pk>/change", round_changes.change, name="round_change"),
+    path("d/<slug:name>/rounds/<int:pk>/change/finish", round_changes.finish_change, name="change_finish"),
+    path("d/<slug:name>/rounds/<int:pk>/instructions", instructions.instructions, name="round_instructions"),
+    path("d/<slug:name>/rounds/<int:pk>/preview", preview.preview, name="round_preview"),
+    path("d/<slug:name>/rounds/<int:pk>/pause", round_changes.pause, name="round_pause"),
+    path("d/<slug:name>/rounds/<int:pk>/reopen", round_changes.reopen, name="round_reopen"),
     path("d/<slug:name>/rounds/<int:pk>/settle", rounds.settle, name="round_settle"),
     path("d/<slug:name>/rounds/<int:pk>/close", rounds.close, name="round_close"),
     path("d/<slug:name>/review/", images.review, name="review"),

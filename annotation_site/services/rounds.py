@@ -246,8 +246,10 @@ def request_votes(round: Round, wanted: Mapping[int, int]) -> int:
             rows = Task.objects.filter(round=round, pk__in=chunk, gold=False)
             rows = rows.exclude(state=Task.State.WITHDRAWN).select_for_update(no_key=True).order_by("pk")
             raised: dict[int, list[int]] = defaultdict(list)
+            # A pass takes a while; the most votes may have been changed under it.
+            most = Round.objects.values_list("votes_max", flat=True).get(pk=round.pk)
             for pk, now in rows.values_list("pk", "wanted"):
-                total = min(wanted[pk], round.votes_max)
+                total = min(wanted[pk], most)
                 if total > now:
                     raised[total].append(pk)
                     asked += total - now

@@ -117,18 +117,17 @@ def begun_or_due() -> list[int]:
     return list(PlannedRound.objects.filter(left).order_by("pk").values_list("pk", flat=True))
 
 
-def start_maker(planned: PlannedRound) -> None:
-    """Let a process of its own make the round; it outlives the request. Raises OSError where none starts."""
+def start_process(*command: str) -> None:
+    """Let a `manage.py` process do it; it outlives the request. Raises OSError where none starts."""
     with (settings.DATA_DIR / LOG).open("ab") as said:
         process = subprocess.Popen(
-            [sys.executable, str(settings.BASE_DIR / "manage.py"), "open_round", planned.dataset.name,
-             "--planned", str(planned.pk)],
+            [sys.executable, str(settings.BASE_DIR / "manage.py"), *command],
             cwd=settings.BASE_DIR,
             env={**os.environ, "ASSAY_PROGRESS": "0"},
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=said,
             start_new_session=True,
-        )  # fmt: skip
+        )
     # A web server lives on and has to hear of its end.
     threading.Thread(target=process.wait, daemon=True).start()

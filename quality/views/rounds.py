@@ -15,15 +15,17 @@ from django.views.decorators.http import require_POST, require_safe
 from annotation_site.decorators import dataset_page
 from annotation_site.figures import percent
 from annotation_site.models import Role, Round, User
+from annotation_site.services.refusals import RoundNotOpen
 from annotation_site.services.rounds import close_round
 from ingest.models import Dataset
 from quality.charts import Bar, Part, bars, histogram, progress
-from quality.jobs import settle_round
+from quality.jobs import settle_now
 from quality.models import PlannedRound
 from quality.services import report
 from quality.services.consensus import estimated_accuracy
 from quality.services.forecast import foretold, outcomes, vote_price
 from quality.services.settling import Wish
+from quality.views.round_changes import refused
 
 log = logging.getLogger(__name__)
 LISTED = 200
@@ -62,6 +64,8 @@ def round_detail(request: HttpRequest, dataset: Dataset, pk: int) -> HttpRespons
     by_pass = {row.number: row for row in told}
     spread = report.confidence_histogram(round)
     votes = round.votes_counted
+    going, curator = round.state != Round.State.CLOSED, may_change(request, dataset)
+    names = report.label_names(dataset)
     instructions = round.instructions.filter(version=round.instructions_version).first()
     context = {
         "dataset": dataset,
@@ -76,13 +80,15 @@ def round_detail(request: HttpRequest, dataset: Dataset, pk: int) -> HttpRespons
         "wish": Wish.of(round),
         "accuracy": estimated_accuracy(round) if passes else None,
         "instructions": instructions,
-        "may_act": may_act(request, dataset),
+        "may_act": going and (curator or may_act(request, dataset)),
+        "may_change": going and curator,
+        "left": round.changes.filter(finished=False).first(),
         "children": list(round.children.order_by("pk")[:LISTED]),
         "by_category": report.category_progress(round),
-        "names": report.label_names(dataset),
+        "names": names,
         "spread": spread,
         "spread_chart": _spread_chart(spread),
-        "labels_chart": _labels_chart(report.label_counts(round), report.label_names(dataset)),
+        "labels_chart": _labels_chart(report.label_counts(round), names),
         **_progress(round),
     }
     return render(request, "quality/round.html", context)
@@ -93,7 +99,10 @@ def round_detail(request: HttpRequest, dataset: Dataset, pk: int) -> HttpRespons
 def settle(request: HttpRequest, dataset: Dataset, pk: int) -> HttpResponse:
     """Run a quality-control pass, here or on a Celery worker."""
     round = get_object_or_404(dataset.rounds, pk=pk)
-    job = settle_round.delay(round.pk)
+    try:
+        job = settle_now(round)
+    except RoundNotOpen as refusal:
+        return refused(request, dataset, round, str(refusal))
     if job.failed():
         log.error("round %s could not be settled: %s", round.pk, job.traceback)
         messages.error(request, _("The pass failed; nothing was lost. The log says why."))
@@ -120,6 +129,10 @@ def settle(request: HttpRequest, dataset: Dataset, pk: int) -> HttpResponse:
 def close(request: HttpRequest, dataset: Dataset, pk: int) -> HttpResponse:
     """Hand out no more work of this round."""
     round = get_object_or_404(dataset.rounds, pk=pk)
+    if round.state == Round.State.CLOSED:
+        return refused(request, dataset, round, _("The round is closed already."))
+    if not round.tasks_total:
+        return refused(request, dataset, round, _("The round is not made yet."))
     close_round(round)
     messages.success(request, _("The round is closed: it hands out no more work."))
     return redirect("round", dataset.name, round.pk)

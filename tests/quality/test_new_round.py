@@ -184,7 +184,7 @@ def ordered(curator, dataset, monkeypatch):
     """A round that is too large to be made at once, ordered; gives its row and what a process was told."""
     told = []
     monkeypatch.setattr(jobs, "AT_ONCE", 10)
-    monkeypatch.setattr(jobs, "start_maker", told.append)
+    monkeypatch.setattr(jobs, "start_process", lambda *words: told.append(words))
     _, form = looked_at(curator, dataset)
     answer = curator.post(page_of(dataset), form)
     row = PlannedRound.objects.get()
@@ -195,7 +195,7 @@ def ordered(curator, dataset, monkeypatch):
 def test_a_large_round_is_made_by_a_job_and_its_page_shows_how_far_it_is(curator, dataset, monkeypatch):
     row, told = ordered(curator, dataset, monkeypatch)
     page = reverse("round_planned", args=[dataset.name, row.pk])
-    assert told == [row]
+    assert told == [("open_round", "pets", "--planned", str(row.pk))]
     assert "being chosen" in curator.get(page).content.decode()
     row.state, row.made = "making", 15
     row.save()
@@ -233,7 +233,7 @@ def test_a_job_that_was_killed_is_made_again_without_its_half(curator, dataset, 
     PlannedRound.objects.update(touched=long_ago)
     page = reverse("round_planned", args=[dataset.name, row.pk])
     assert "made again" in curator.get(page).content.decode()
-    monkeypatch.setattr(jobs, "start_maker", lambda row: planned.make_planned(row.pk))
+    monkeypatch.setattr(jobs, "start_process", lambda *words: planned.make_planned(row.pk))
     answer = curator.post(reverse("round_make_again", args=[dataset.name, row.pk]))
     round = Round.objects.get()
     assert curator.get(answer.url, follow=True).status_code == 200

@@ -150,7 +150,7 @@ class Command(AssayCommand):
             title=options["title"],
             instructions=_text(options["instructions"]),
             seed=options["seed"],
-            price=_price(options["price"]),
+            price=price_of(options["price"]),
             wish=_wish(options),
         )
         try:
@@ -191,7 +191,8 @@ def _votes(options: dict[str, Any]) -> tuple[int, int]:
     return least, most
 
 
-def _price(text: str) -> Decimal:
+def price_of(text: str) -> Decimal:
+    """A number of USD as it is typed."""
     try:
         price = Decimal(text).quantize(Decimal("0.0001"))
     except InvalidOperation:
