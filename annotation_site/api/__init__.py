@@ -1,7 +1,7 @@
 """The JSON API at /api/v1/. Its calls are promised in README.md; its page is /api/v1/docs."""
 
 from annotation_site.api import datasets, own, problems, routes
-from annotation_site.api.site_api import SiteApi
+from annotation_site.api.site_api import ApiPage, SiteApi
 
 api = SiteApi(
     title="Assay",
@@ -11,6 +11,7 @@ api = SiteApi(
         "votes. Lists come by the page: `next` is the address of the following rows. Errors are problem "
         "documents."
     ),
+    docs=ApiPage({"tryItOutEnabled": True, "defaultModelsExpandDepth": -1}),
     urls_namespace="api",
 )
 for part in (routes, own, datasets):

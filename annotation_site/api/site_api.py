@@ -13,10 +13,16 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpRespons
 from django.urls import URLPattern, URLResolver
 from django.utils.cache import patch_vary_headers
 from django.utils.http import parse_etags
-from ninja import NinjaAPI
+from ninja import NinjaAPI, Swagger
 from ninja.openapi.schema import OpenAPISchema
 
 from annotation_site.api.problems import PROBLEM_JSON, logged_problem
+
+
+class ApiPage(Swagger):
+    """Swagger's page inside the site's own, from files of this site alone."""
+
+    template = "annotation_site/api.html"
 
 
 class SiteApi(NinjaAPI):
