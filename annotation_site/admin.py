@@ -46,8 +46,8 @@ class WorkerAdmin(admin.ModelAdmin):
 class ApiTokenAdmin(ReadOnlyAdmin):
     """Tokens can be revoked, which is deleting them."""
 
-    list_display = ["user", "created", "last_used"]
-    fields = ["user", "created", "last_used"]
+    list_display = ["user", "name", "scope", "created", "last_used"]
+    fields = ["user", "name", "scope", "created", "last_used"]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Superusers."""

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods
 
 from annotation_site.decorators import dataset_page
 from annotation_site.models import Consent, Entrance, Membership, Role, User
+from annotation_site.services.access import LABELLERS
 from annotation_site.services.consent import newest_text
 from annotation_site.services.members import (
     MAX_DAYS,
@@ -157,6 +158,7 @@ def _context(
     after = request.GET.get("after", "").replace("\x00", "")[:150]
     people = list(people_of(dataset, search=search, role=role, after=after)[: PAGE + 1])
     more = people[PAGE - 1].username if len(people) > PAGE else ""
+    here = Membership.objects.filter(dataset=dataset, user__in=people)
     text = newest_text(dataset)
     accepted = Consent.objects.filter(text=text, withdrawn=None, user__in=people[:PAGE]) if text else None
     now = timezone.now()
@@ -180,6 +182,7 @@ def _context(
         "join_url": request.build_absolute_uri(reverse("join_open", args=[dataset.name])),
         "consent": text if text and text.text else None,
         "accepted": set(accepted.values_list("user_id", flat=True)) if accepted is not None else set(),
+        "labellers": set(here.filter(role__in=LABELLERS).values_list("user_id", flat=True)),
         "give": refused.get("give", GiveForm()),
         "link": refused.get("link", LinkForm(initial={"uses": 1, "days": 14})),
         "max_uses": MAX_USES,
