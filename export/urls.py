@@ -6,11 +6,14 @@ Under `d/` for those who look after a dataset, under `releases/` for everyone wh
 from django.urls import URLPattern, path
 
 from export import views
+from export.views import takedown
 
 SHARED = "releases/<slug:name>/<str:version>/"
 
 urlpatterns: list[URLPattern] = [
     path("d/<slug:name>/", views.overview, name="dataset"),
+    path("d/<slug:name>/takedown/", takedown.takedown, name="takedown"),
+    path("d/<slug:name>/takedown/<int:pk>/keep", takedown.keep_near, name="takedown_keep"),
     path("d/<slug:name>/releases/", views.release_list, name="releases"),
     path("d/<slug:name>/releases/<str:version>", views.release_detail, name="release"),
     path("d/<slug:name>/releases/<str:version>/share", views.share, name="share"),

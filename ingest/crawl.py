@@ -80,6 +80,8 @@ class Crawler:
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, name="crawler", daemon=True)
         self.under_way = 0
+        self.refused: frozenset[str] = frozenset()
+        """SHA-256s of pictures that are not to come back: their bytes are not kept."""
 
     def __enter__(self) -> Crawler:
         self._examiners.__enter__()
@@ -180,6 +182,8 @@ class Crawler:
             return Outcome(job.key, "rejected", error.reason, "its decoder was ended", attempts)
         except Exception as error:  # one strange picture must not stop the others
             return Outcome(job.key, "failed", "fault", f"{type(error).__name__}: {error}"[:200], attempts)
+        if facts.sha256 in self.refused:
+            return Outcome(job.key, "forbidden", "taken_down", "its bytes were taken down", attempts)
         await asyncio.to_thread(self._store.put, data)
         return Outcome(job.key, "taken", attempts=attempts, facts=facts)
 

@@ -22,6 +22,7 @@ FETCHING: dict[str, str] = {
     "not_a_file": "a link or a device inside the archive",
     "no_such_file": "the file is not there any more",
     "unreadable": "the file cannot be read",
+    "taken_down": "it was taken down, and is never to come back",
     "fault": "an unforeseen error in Assay",
     "same_bytes": "the same bytes were found before",
     "same_url": "the same URL was found before",

@@ -29,6 +29,9 @@ class Store(Protocol):
     def has(self, sha256: str) -> bool:
         """Whether something is kept under this name."""
 
+    def remove(self, sha256: str) -> None:
+        """Forget what is kept under this name, if anything is."""
+
 
 class FolderStore:
     """A store in a local folder, as `ab/cd/<sha256>`: 65,536 folders keep each small at 14 million files."""
@@ -74,6 +77,10 @@ class FolderStore:
     def has(self, sha256: str) -> bool:
         """See `Store.has`."""
         return self.path(sha256).exists()
+
+    def remove(self, sha256: str) -> None:
+        """See `Store.remove`."""
+        self.path(sha256).unlink(missing_ok=True)
 
 
 def open_store(url: str) -> Store:

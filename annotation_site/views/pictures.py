@@ -50,7 +50,7 @@ def _picture(request: HttpRequest, name: str, sha256: str, size: str) -> HttpRes
     if user is None:
         return problem(401, _("Log in to see pictures."))
     image = Image.objects.select_related("dataset").filter(dataset__name=name, sha256=sha256).first()
-    if image is None or not user.has_role(image.dataset, *Role.values):
+    if image is None or image.taken_down is not None or not user.has_role(image.dataset, *Role.values):
         # The same answer for both: whether a picture exists is nobody else's business.
         return problem(404, _("There is no such picture, or not for you."))
     return send_picture(request, sha256, size, cache="private, max-age=31536000, immutable")
@@ -78,9 +78,20 @@ def send_picture(request: HttpRequest, sha256: str, size: str, *, cache: str) ->
     return response
 
 
+def forget_picture(sha256: str) -> None:
+    """Remove every size of a picture that was made."""
+    for ending, _kind, _make in SIZES.values():
+        _path(sha256, ending).unlink(missing_ok=True)
+
+
+def _path(sha256: str, ending: str) -> Path:
+    folder: Path = settings.DATA_DIR / "thumbs" / sha256[:2] / sha256[2:4]
+    return folder / f"{sha256}.{ending}"
+
+
 def _kept(sha256: str, ending: str, make: Callable[[bytes], bytes]) -> Path:
     """The file of this size, made at the first call. Renamed into place: nobody ever reads half of one."""
-    path = settings.DATA_DIR / "thumbs" / sha256[:2] / sha256[2:4] / f"{sha256}.{ending}"
+    path = _path(sha256, ending)
     if path.exists():
         return path
     data = make(open_store(settings.STORAGE_URL).get(sha256))

@@ -60,7 +60,7 @@ def _on_the_web(address: str) -> bool:
 
 def shown_images(release: Release) -> QuerySet[ReleaseImage]:
     """The images of a release that may be seen, in the order in which they were written."""
-    return release.release_images.filter(image__withdrawal=None).order_by("id")
+    return release.release_images.filter(image__withdrawal=None, image__taken_down=None).order_by("id")
 
 
 def labelled_images(release: Release) -> QuerySet[ReleaseImage]:
@@ -78,6 +78,13 @@ def withdrawals_of(release: Release) -> QuerySet[Withdrawal]:
     """The pictures of this release that were taken down after it was published."""
     held = ReleaseImage.objects.filter(release=release, image=OuterRef("image"))
     return Withdrawal.objects.filter(Exists(held), release__dataset=release.dataset).order_by("id")
+
+
+def hides_pictures(release: Release) -> bool:
+    """Whether a picture of this release may not be seen any more."""
+    gone = release.dataset.takedowns.exclude(sha256="").values("sha256")
+    down = release.release_images.filter(image__in=release.dataset.images.filter(sha256__in=gone))
+    return withdrawals_of(release).exists() or down.exists()
 
 
 def taken_down_between(old: Release, new: Release) -> int:

@@ -121,14 +121,17 @@ def evidence_of(groups: set[int], question: Question) -> Evidence:
     group_of: dict[int, int] = {}
     shas: dict[int, str] = {}
     images = Image.objects.filter(group_id__in=groups).order_by("id")
-    for image_id, sha256, group_id in images.values_list("id", "sha256", "group_id"):
+    gone: set[int] = set()
+    for image_id, sha256, group_id, down in images.values_list("id", "sha256", "group_id", "taken_down"):
         group_of[image_id], shas[image_id] = group_id, sha256
+        if down is not None:
+            gone.add(image_id)
     splits, kept, bound = _history(list(group_of), question)
     rows = _of(GivenSplit, group_of, question, "image_id", "split")
     given = {image_id: SPLITS[split] for image_id, split in rows} | {
         image_id: question.given[image_id] for image_id in group_of if image_id in question.given
     }
-    gone = {image_id for (image_id,) in _of(Withdrawal, group_of, question, "image_id")}
+    gone |= {image_id for (image_id,) in _of(Withdrawal, group_of, question, "image_id")}
     members: dict[int, list[Member]] = defaultdict(list)
     for image_id, group_id in group_of.items():
         earlier = frozenset(splits.get(image_id, ()))

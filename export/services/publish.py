@@ -11,11 +11,12 @@ from django.conf import settings
 
 from annotation_site.figures import number_of
 from export import layout
-from export.models import GivenSplit, ReleaseImage
+from export.models import GivenSplit, Release, ReleaseImage
 from export.pictures import FromStore
 from export.places.workplace import Workplace
 from export.selection import LEFT_OUT
 from export.services.choose import choose, passes
+from export.services.image_takedown import record_departures
 from export.services.making import Published, Recipe, ReleaseFailed, check_classes, make_release
 from export.services.plan import Plan, ReleaseRefused, Wishes, plan_release
 from export.split_file import moved_draw
@@ -55,7 +56,7 @@ def publish_release(
         choose=chosen,
         originals=FromStore(open_store(settings.STORAGE_URL), plan.pixels),
         source="originals",
-        keep=lambda release: _keep_given(plan),
+        keep=lambda release: _keep(plan, release),
     )
     return make_release(plan, output, recorded, recipe)
 
@@ -72,7 +73,8 @@ def _check_tally(plan: Plan, tally: Tally) -> None:
             "add_reference takes experts' answers"
         )
     tested = ReleaseImage.objects.filter(release__in=plan.earlier, split=ReleaseImage.Split.TEST)
-    due = tested.exclude(image__withdrawal__isnull=False).values("image_id").distinct().count()
+    standing = tested.exclude(image__withdrawal__isnull=False).filter(image__taken_down=None)
+    due = standing.values("image_id").distinct().count()
     lost = due - tally.kept_in_test - tally.tested_outside
     if lost:
         raise ReleaseFailed(
@@ -93,6 +95,12 @@ def _split_since(plan: Plan) -> str:
     if not split:
         return ""
     return f"; give those of {', '.join(split)}, which was split, new references (manage.py add_reference)"
+
+
+def _keep(plan: Plan, release: Release) -> None:
+    """What is recorded in the transaction that records the release."""
+    _keep_given(plan)
+    record_departures(release)
 
 
 def _keep_given(plan: Plan) -> None:

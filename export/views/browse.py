@@ -16,12 +16,12 @@ from export import layout
 from export.models import Release, ReleaseImage
 from export.services.browsing import (
     category_images,
+    hides_pictures,
     pictures_below,
     shown_image,
     tree_of,
     unlabelled_images,
     with_provenance,
-    withdrawals_of,
 )
 from export.services.downloads import files_of
 from export.services.sharing import is_public
@@ -152,7 +152,7 @@ def figure_url(release: Release, path: str, *, plots_only: bool) -> str:
 def figure(request: HttpRequest, release: Release, file: str) -> HttpResponseBase:
     """A figure of the card, from the release's folder. Nothing inside it can run or load anything."""
     name = f"figures/{file}"
-    hidden = name == layout.SAMPLES and withdrawals_of(release).exists()
+    hidden = name == layout.SAMPLES and hides_pictures(release)
     path = files_of(release).local(name) if name in layout.FIGURES and not hidden else None
     if path is None:
         raise Http404(_("There is no such figure."))

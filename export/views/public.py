@@ -14,7 +14,14 @@ from django.views.decorators.http import require_safe
 from annotation_site.api.auth import caller
 from export import layout
 from export.models import Release
-from export.services.browsing import compare, sample, taken_down_between, tree_of, withdrawals_of
+from export.services.browsing import (
+    compare,
+    hides_pictures,
+    sample,
+    taken_down_between,
+    tree_of,
+    withdrawals_of,
+)
 from export.services.downloads import files_of
 from export.services.sharing import is_public, share_of, visible_release, visible_releases
 from export.sharing.category_tree import Tree
@@ -102,7 +109,7 @@ def card(request: HttpRequest, release: Release) -> HttpResponse:
     if file is None:
         raise Http404(_("The files of this release are not to be had now, and its card with them."))
     text = file.read_text(encoding="utf-8", errors="replace")
-    withdrawn = withdrawals_of(release).exists()
+    withdrawn = hides_pictures(release)
 
     def address(path: str) -> str:
         # A figure of sample pictures may show one that was taken down since.

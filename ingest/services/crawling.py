@@ -21,6 +21,7 @@ from ingest.models import Category, Dataset, Source
 from ingest.services.feeds import Feed, Picture, feed_of
 from ingest.services.finding import note_found, open_source
 from ingest.services.outcomes import record_outcomes
+from ingest.services.takedown import refused_hashes
 from ingest.sources.archive import find_in_archive
 from ingest.sources.folder import find_in_folder
 from ingest.sources.found import BadSource, Found
@@ -81,6 +82,7 @@ class CrawlRun:
         self._waiting: dict[str, Picture] = {}
         self._settled: list[tuple[Picture, Outcome]] = []
         self._flushed = time.monotonic()
+        self.crawler.refused = refused_hashes(self.dataset)
         self.searches = [Search(place) for place in self.places]
         for search in self.searches:
             if search.place.kind != "page":

@@ -150,6 +150,12 @@ def _decide(dataset: Dataset, pairs: Iterable[tuple[int | None, int | None]], *,
     DuplicateDecision.objects.bulk_create(rows, batch_size=CHUNK)
 
 
+def new_representative(images: Sequence[Image]) -> Image | None:
+    """The one of these that stands for them; None of none."""
+    best = _best(images) if images else None
+    return next((image for image in images if image.pk == best), None)
+
+
 def _best(images: Iterable[Image]) -> int:
     """Id of the image that stands for these: the rule of `ingest.duplicates`."""
     by_key = {image.sha256: image for image in images}

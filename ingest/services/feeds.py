@@ -11,6 +11,7 @@ from typing import Protocol
 from ingest.crawl import Job, Outcome
 from ingest.models import Source
 from ingest.services.outcomes import settle_known_urls
+from ingest.services.takedown import settle_refused_urls
 from ingest.sources.archive import read_members
 from ingest.sources.found import BadSource
 from ingest.sources.kinds import REMOTE
@@ -67,8 +68,10 @@ class RowFeed:
             return []
         self._last = rows[-1].pk
         if self.source.kind in REMOTE:
+            refused = settle_refused_urls(self.source.dataset, rows)
+            rows = [row for row in rows if row.pk not in refused]
             known = settle_known_urls(self.source.dataset, rows)
-            self._settled += len(known)
+            self._settled += len(refused) + len(known)
             rows = [row for row in rows if row.pk not in known]
         return [(picture, self._job(picture)) for picture in (Picture([row.pk], row.url) for row in rows)]
 

@@ -16,6 +16,7 @@ from ingest.facts import examine
 from ingest.models import Candidate, Dataset, Image
 from ingest.services.finding import url_key
 from ingest.services.outcomes import image_of
+from ingest.services.takedown import TakenDown, note_near, refused_among
 from ingest.sources.kinds import REMOTE
 from ingest.storage import open_store
 
@@ -46,8 +47,11 @@ def store_image(dataset: Dataset, data: bytes) -> tuple[Image, bool]:
 
     Raises:
         RejectedPicture: it is no picture that is taken.
+        TakenDown: it was taken down from this dataset.
     """
     facts = examine(data, min_side=1)
+    if refused_among(dataset, {facts.sha256}):
+        raise TakenDown(f"{facts.sha256} was taken down from {dataset.name}")
     open_store(settings.STORAGE_URL).put(data)
     fresh = image_of(dataset, facts)
     with transaction.atomic():
@@ -61,6 +65,7 @@ def store_image(dataset: Dataset, data: bytes) -> tuple[Image, bool]:
         )
         if created:
             Dataset.objects.filter(pk=dataset.pk).update(images_stored=F("images_stored") + 1)
+            note_near(dataset, [image])
     return image, created
 
 

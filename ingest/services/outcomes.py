@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -13,6 +13,7 @@ from django.utils import timezone
 from ingest.crawl import Outcome
 from ingest.facts import Facts
 from ingest.models import Candidate, Dataset, Image, Source
+from ingest.services.takedown import DETAIL, TAKEN_DOWN, discard_bytes, note_near, refused_among
 
 State = Candidate.State
 _STATES = {
@@ -62,6 +63,10 @@ def record_outcomes(dataset: Dataset, outcomes: Sequence[tuple[Sequence[int], Ou
 def _record(dataset: Dataset, outcomes: Sequence[tuple[Sequence[int], Outcome]]) -> int:
     ids = [pk for found, _ in outcomes for pk in found]
     with transaction.atomic():
+        # The crawler knows what was taken down when it began; this knows what was taken down since.
+        refused = refused_among(dataset, {o.facts.sha256 for _, o in outcomes if o.facts is not None})
+        if refused:
+            outcomes = [(found, _without(refused, outcome)) for found, outcome in outcomes]
         open_rows = {
             row.pk: row for row in Candidate.objects.select_for_update().filter(pk__in=ids, state=State.FOUND)
         }
@@ -78,7 +83,17 @@ def _record(dataset: Dataset, outcomes: Sequence[tuple[Sequence[int], Outcome]])
         )
         if new:
             Dataset.objects.filter(pk=dataset.pk).update(images_stored=F("images_stored") + len(new))
+            note_near(dataset, new)
+    if refused:
+        discard_bytes(refused)
     return len(new)
+
+
+def _without(refused: set[str], outcome: Outcome) -> Outcome:
+    """What becomes of a picture that was taken down while it was on its way."""
+    if outcome.facts is None or outcome.facts.sha256 not in refused:
+        return outcome
+    return replace(outcome, verdict="forbidden", reason=TAKEN_DOWN, detail=DETAIL, facts=None)
 
 
 def _images(dataset: Dataset, facts: Iterable[Facts]) -> tuple[dict[str, Image], list[Image]]:
@@ -118,6 +133,7 @@ def settle_known_urls(dataset: Dataset, candidates: Sequence[Candidate]) -> set[
             source__dataset=dataset,
             source__kind__in=("list", "page"),
             url_sha256__in=[c.url_sha256 for c in candidates],
+            image__taken_down=None,
             image__isnull=False,
         ).values_list("url_sha256", "image")
     )

@@ -16,6 +16,7 @@ from annotation_site.models import NONE, Round, Task
 from annotation_site.services.claims import MAX_BATCH
 from ingest.models import Candidate, Dataset, DuplicateGroup, Image
 from ingest.services.images import representatives, resolve_images
+from ingest.services.takedown import refused_hashes
 from quality.models import Gold
 from quality.presets import SAMPLE_VOTES
 from quality.services.followups import (
@@ -138,8 +139,13 @@ def choose_tasks(
     if only is not None:
         tasks, known = (filter(lambda pair: pair[1] == only, some) for some in (tasks, known))
         proposals = [p for p in proposals or () if p.category_id == only]
-    pairs = list(_each_once(chain(_at_least_one(tasks, question, images), known)))
-    return Chosen(pairs, frozenset(gold_ids), parent, proposals or ())
+    gone = set(dataset.images.filter(sha256__in=refused_hashes(dataset)).values_list("pk", flat=True))
+    asked = _each_once(chain(_at_least_one(tasks, question, images), known))
+    pairs = [pair for pair in asked if pair[0] not in gone]
+    if not pairs:
+        raise UnusableRound("every image that was chosen was taken down")
+    proposals = [p for p in proposals or () if p.image_id not in gone]
+    return Chosen(pairs, frozenset(gold_ids - gone), parent, proposals)
 
 
 def _only_category(dataset: Dataset, question: str, key: str) -> int | None:
@@ -158,7 +164,7 @@ def check_ready(dataset: Dataset, question: str) -> None:
     """Refuse a dataset without images, groups or categories to ask about."""
     if not dataset.images.exists():
         raise UnusableRound(f"dataset {dataset.name} has no images yet: run manage.py ingest first")
-    loose = dataset.images.filter(group=None).count()
+    loose = dataset.images.filter(group=None, taken_down=None).count()
     if loose:
         raise UnusableRound(
             f"{number_of(loose, 'image is', 'images are')} in no duplicate group yet: "
