@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from annotation_site.decorators import dataset_page
-from annotation_site.models import NONE, Role
+from annotation_site.models import NONE, Role, User
 from ingest.models import Candidate, Dataset, DuplicateGroup, Source
 from quality.paging import place_after, token
 from quality.services import report
@@ -77,6 +77,7 @@ def image_list(request: HttpRequest, dataset: Dataset) -> HttpResponse:
         "sizes": SIZES,
         "size": SIZES[0],
         "asked": asked,
+        "may_take_down": isinstance(request.user, User) and request.user.has_role(dataset, Role.CURATOR),
     }
     try:
         wanted, size = _wanted(request, dataset, set(labels)), _size(request)
