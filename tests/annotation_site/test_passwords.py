@@ -200,6 +200,7 @@ def test_a_failing_mail_server_is_in_the_log_and_nowhere_else(
         raise OSError("no route")
 
     monkeypatch.setattr(passwords.threading, "Thread", Here)
+    monkeypatch.setattr(passwords, "AFTER", 0)
     monkeypatch.setattr(passwords.connection, "close", lambda: None)
     with caplog.at_level(logging.ERROR):
         passwords.in_background(broken)
