@@ -1,9 +1,11 @@
-"""One header on every page. Pure: it needs nothing of Django."""
+"""What holds for every page: one header, and a language that the page has."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+
+from django.utils import translation
 
 POLICY = "; ".join(
     [
@@ -33,3 +35,24 @@ class ContentSecurityPolicy:
         response = self.get_response(request)
         response.headers.setdefault("Content-Security-Policy", POLICY)
         return response
+
+
+class TranslatedPages:
+    """Pages of those who label, and of accounts, come in every language; those of curators in English.
+
+    They are told apart by the stage that makes them. Half a page in another language would be read out by
+    a screen reader in the wrong voice.
+    """
+
+    def __init__(self, get_response: Callable[[Any], Any]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: Any) -> Any:
+        """Nothing of its own."""
+        return self.get_response(request)
+
+    def process_view(self, request: Any, view: Any, args: Any, kwargs: Any) -> None:
+        """Before the page is made."""
+        if not view.__module__.startswith(("annotation_site.views", "ninja")):
+            translation.activate("en")
+            request.LANGUAGE_CODE = "en"

@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 from django.utils.module_loading import autodiscover_modules
+from django.views.i18n import set_language
 
 from annotation_site import views
 from annotation_site.api import api
@@ -29,6 +30,7 @@ urlpatterns = [
     path("d/<slug:name>/members/<int:membership_id>/take", views.member_take, name="member_take"),
     path("images/<slug:name>/<str:sha256>/full", views.image_full, name="image_full"),
     path("images/<slug:name>/<str:sha256>/thumb", views.image_thumb, name="image_thumb"),
+    path("language/", set_language, name="set_language"),
     path("healthz", views.healthz, name="healthz"),
     path("api/v1/", api.urls),
     path("admin/", admin.site.urls),

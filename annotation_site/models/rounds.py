@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import models
 from django.db.models import Sum
+from django.utils.translation import gettext_lazy as _
 
 from annotation_site.models.labels import NO, NONE, UNSURE, VERIFY_UNSURE, YES
 from ingest.models import Category, CategoryQuerySet, Dataset, Image
@@ -17,22 +18,22 @@ class Round(models.Model):
     class Question(models.TextChoices):
         """What is asked of each picture."""
 
-        CLASSIFY = "classify", "Which category does the picture show?"
-        VERIFY = "verify", "Does the picture show this category?"
+        CLASSIFY = "classify", _("Which category does the picture show?")
+        VERIFY = "verify", _("Does the picture show this category?")
 
     class State(models.TextChoices):
         """Only an open round hands out work."""
 
-        OPEN = "open", "open"
-        PAUSED = "paused", "paused"
-        CLOSED = "closed", "closed"
+        OPEN = "open", _("open")
+        PAUSED = "paused", _("paused")
+        CLOSED = "closed", _("closed")
 
     class Access(models.TextChoices):
         """Who is given its tasks. The last two need an `Invitation`."""
 
-        EVERYONE = "everyone", "everyone who labels this dataset"
-        INVITED = "invited", "invited workers"
-        REPEAT = "repeat", "each worker, the pictures that they answered before"
+        EVERYONE = "everyone", _("everyone who labels this dataset")
+        INVITED = "invited", _("invited workers")
+        REPEAT = "repeat", _("each worker, the pictures that they answered before")
 
     dataset = models.ForeignKey(Dataset, models.PROTECT, related_name="rounds")
     question = models.CharField(max_length=10, choices=Question)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404
+from django.utils.translation import gettext as _
 
 from annotation_site.models import Invitation, Role, Round, User
 from annotation_site.services.accounts import worker_of
@@ -47,5 +48,5 @@ def round_for_labelling(user: User, round_id: int) -> Round:
     if round is None:
         raise Http404(f"There is no round {round_id}.")
     if not user.has_role(round.dataset, *LABELLERS):
-        raise NotAllowed("Your account may not label this dataset. Ask the person who runs it.")
+        raise NotAllowed(_("Your account may not label this dataset. Ask the person who runs it."))
     return round

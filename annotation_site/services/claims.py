@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import BooleanField, Case, Count, Exists, F, OuterRef, Q, Value, When
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from annotation_site import strategy
 from annotation_site.models import (
@@ -62,14 +63,14 @@ def claim_batch(worker: Worker, round: Round, size: int = 0, *, holding: Iterabl
         TooMuchHeld: the worker has `MAX_HELD` batches at hand.
     """
     if worker.suspended:
-        raise NotAllowed("Your work here is suspended. Ask the person who runs the dataset.")
+        raise NotAllowed(_("Your work here is suspended. Ask the person who runs the dataset."))
     release_expired(round)
     with short_write():
         state = Round.objects.values_list("state", flat=True).get(pk=round.pk)
         if state != Round.State.OPEN:
             raise RoundNotOpen(f"The round is {state}: it hands out no work now.")
         if not invited(worker, round):
-            raise NotAllowed("This round is for invited people only.")
+            raise NotAllowed(_("This round is for invited people only."))
         part = locked_participation(round, worker)
         live = list(
             Assignment.objects.filter(worker=worker, round=round, state=Assignment.State.ACTIVE).order_by(
@@ -81,7 +82,7 @@ def claim_batch(worker: Worker, round: Round, size: int = 0, *, holding: Iterabl
             if assignment.pk not in wanted_again:
                 return Batch(assignment, _leased_tasks(assignment))
         if len(live) >= MAX_HELD:
-            raise TooMuchHeld("Send the answers of the batches you have first.")
+            raise TooMuchHeld(_("Send the answers of the batches you have first."))
         tasks = _choose(part, round, min(size or round.batch_size, MAX_BATCH))
         return _lease(part, round, tasks) if tasks else None
 

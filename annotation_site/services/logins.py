@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib.auth import authenticate
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 
 from annotation_site.models import User
 from annotation_site.services.refusals import Refusal
@@ -32,12 +33,12 @@ def check_password(request: HttpRequest, username: str, password: str) -> User:
     """
     who = username.casefold(), request.META.get("REMOTE_ADDR", "")
     if GUESSES.reached(*who):
-        raise TooManyTries("Too many wrong passwords. Wait a quarter of an hour, then try again.")
+        raise TooManyTries(_("Too many wrong passwords. Wait a quarter of an hour, then try again."))
     user = (
         None if "\x00" in username + password else authenticate(request, username=username, password=password)
     )
     if not isinstance(user, User):
         GUESSES.spend(*who)
-        raise WrongPassword("This user name and password do not go together.")
+        raise WrongPassword(_("This user name and password do not go together."))
     GUESSES.forget(*who)
     return user
