@@ -66,6 +66,11 @@ def everywhere() -> QuerySet[Membership]:
     return Membership.objects.filter(dataset=None).select_related("user").order_by("role", "user__username")
 
 
+def administrators() -> QuerySet[User]:
+    """Those who hold every role everywhere."""
+    return User.objects.filter(is_superuser=True, is_active=True).order_by("username")
+
+
 def give_role(by: User, dataset: Dataset, username: str, role: str) -> bool:
     """Give somebody who has an account a role in `dataset`; False where they hold it already.
 

@@ -22,6 +22,7 @@ from annotation_site.services.consent import newest_text
 from annotation_site.services.members import (
     MAX_DAYS,
     MAX_USES,
+    administrators,
     counts_of,
     everywhere,
     give_role,
@@ -174,6 +175,7 @@ def _context(
         "after": after,
         "all_roles": Role.choices,
         "roles": roles_to_give(user),
+        "administrators": administrators()[:PAGE],
         "everywhere": everywhere()[:PAGE],
         "links": [(link, link.closed_because(now)) for link in links],
         "new_link": handed_over(request, KIND),

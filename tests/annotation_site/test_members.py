@@ -160,7 +160,9 @@ def test_a_curator_elsewhere_may_not_leave_the_last_role_here(pets: Dataset, cor
 
 def test_administrators_make_curators(pets: Dataset, root: Client) -> None:
     ann = person("ann", dataset=pets)
-    assert '<option value="curator"' in text(root)
+    page = text(root)
+    assert '<option value="curator"' in page
+    assert "who may do everything: root." in page
     root.post(HERE, {"action": "give", "username": "ann", "role": "curator"})
     assert ann.has_role(pets, Role.CURATOR)
     assert root.post(HERE, {"action": "link", "role": "curator", "uses": 1, "days": 1}).status_code == 302
