@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest
-from ninja import Query, Router, Schema, Status
+from ninja import Field, Query, Router, Schema, Status
 from ninja.errors import HttpError
 
-from annotation_site.api.access import LOGGED_IN, Id, Name, dataset_of
+from annotation_site.api.access import LOGGED_IN, Id, Name, dataset_of, user_of
 from annotation_site.api.cursors import NEWEST, Cursor, Limit, page
 from annotation_site.api.problems import PROBLEMS, READING
 from annotation_site.models import Role, Round
+from annotation_site.services.changing import change_round, pause_round, reopen_round
+from annotation_site.services.claims import MAX_BATCH
+from annotation_site.services.refusals import RoundNotOpen
 from annotation_site.services.rounds import close_round
 from quality.aggregation.votes import BadVotes
-from quality.jobs import settle_round
+from quality.jobs import begin_change, settle_now
 from quality.models import QCPass
 from quality.services import report
 from quality.services.consensus import estimated_accuracy
@@ -105,8 +109,20 @@ class RoundOut(RoundLine):
     follow_ups: list[int]
 
 
+class ChangeIn(Schema):
+    """Other numbers for a round that is not closed; what is left out stays as it is. `price`: in USD."""
+
+    title: Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")] | None = None
+    votes_min: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    votes_max: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    confidence: Annotated[float, Field(gt=0, lt=1)] | None = None
+    price: Annotated[Decimal, Field(ge=0, lt=10_000, decimal_places=4)] | None = None
+    batch_size: Annotated[int, Field(ge=1, le=MAX_BATCH)] | None = None
+    lease_seconds: Annotated[int, Field(ge=60, le=7 * 86_400)] | None = None
+
+
 class Started(Schema):
-    """The pass runs on a worker; the round shows it when it is done."""
+    """It goes on in the background; the round shows it when it is done."""
 
     round: int
     started: bool
@@ -167,7 +183,7 @@ def passes(request: HttpRequest, name: Name, round_id: Id, cursor: Cursor, limit
 def settle(request: HttpRequest, name: Name, round_id: Id) -> Any:
     """Run a quality-control pass. 200 with what it found, or 202 where a background worker does it."""
     held = round_of(request, name, round_id, Role.REVIEWER)
-    job = settle_round.delay(held.pk)
+    job = settle_now(held)
     if job.failed():
         if isinstance(job.result, BadVotes):
             raise job.result
@@ -183,7 +199,45 @@ def settle(request: HttpRequest, name: Name, round_id: Id) -> Any:
 )
 def close(request: HttpRequest, name: Name, round_id: Id) -> Any:
     """Hand out no more work of this round. A closed round stays closed."""
-    held = close_round(round_of(request, name, round_id, Role.REVIEWER))
+    held = round_of(request, name, round_id, Role.REVIEWER)
+    if held.state == Round.State.CLOSED or not held.tasks_total:
+        raise RoundNotOpen("The round is closed already, or not made yet.")
+    close_round(held)
+    return _line(held, held.votes_counted)
+
+
+@router.post(
+    "datasets/{name}/rounds/{round_id}/pause", response={200: RoundLine, **PROBLEMS}, url_name="pause_round"
+)
+def pause(request: HttpRequest, name: Name, round_id: Id) -> Any:
+    """Hand out no work for now; batches that people hold can be finished. Curators only."""
+    held = round_of(request, name, round_id)
+    pause_round(held)
+    return _line(held, held.votes_counted)
+
+
+@router.post(
+    "datasets/{name}/rounds/{round_id}/reopen", response={200: RoundLine, **PROBLEMS}, url_name="reopen_round"
+)
+def reopen(request: HttpRequest, name: Name, round_id: Id) -> Any:
+    """Hand out work again after a pause. Curators only."""
+    held = round_of(request, name, round_id)
+    reopen_round(held)
+    return _line(held, held.votes_counted)
+
+
+@router.patch(
+    "datasets/{name}/rounds/{round_id}",
+    response={200: RoundLine, 202: Started, **PROBLEMS},
+    url_name="dataset_round",
+)
+def change(request: HttpRequest, name: Name, round_id: Id, body: ChangeIn) -> Any:
+    """Change votes, confidence, price, batches or title. 202 where its tasks follow later. Curators only."""
+    held = round_of(request, name, round_id)
+    wanted = {key: value for key, value in body.dict(exclude_unset=True).items() if value is not None}
+    made = change_round(held, wanted, user_of(request).get_username())
+    if made is not None and not begin_change(made):
+        return Status(202, {"round": held.pk, "started": True})
     return _line(held, held.votes_counted)
 
 

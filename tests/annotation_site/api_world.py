@@ -50,17 +50,22 @@ class ApiWorld:
 
     def get(self, path: str, role: str = "curator", **headers: str) -> Any:
         """The answer to a GET of `/api/v1/PATH` (or a whole address) by the person of this role."""
-        return self._ask("GET", path, role, None, headers)
+        return self.ask("GET", path, role, None, headers)
 
     def post(self, path: str, body: Any, role: str = "curator", **headers: str) -> Any:
         """The answer to a POST of JSON."""
-        return self._ask("POST", path, role, body, headers)
+        return self.ask("POST", path, role, body, headers)
+
+    def patch(self, path: str, body: Any, role: str = "curator") -> Any:
+        """The answer to a PATCH with JSON."""
+        return self.ask("PATCH", path, role, body, {})
 
     def delete(self, path: str, role: str = "curator") -> Any:
         """The answer to a DELETE."""
-        return self._ask("DELETE", path, role, None, {})
+        return self.ask("DELETE", path, role, None, {})
 
-    def _ask(self, method: str, path: str, role: str, body: Any, headers: dict[str, str]) -> Any:
+    def ask(self, method: str, path: str, role: str, body: Any, headers: dict[str, str]) -> Any:
+        """The answer to any request; `role` "" is nobody."""
         address = path if "/api/v1/" in path else f"/api/v1/{path}"
         if role:
             headers = {"Authorization": f"Bearer {self.tokens[role]}", **headers}

@@ -164,6 +164,31 @@ def test_settling_and_closing(world: ApiWorld) -> None:
         problem(world.post(f"{path}/settle", None, role), 403)
 
 
+def test_pausing_opening_again_and_other_numbers(world: ApiWorld) -> None:
+    path, claim = f"{PETS}/rounds/{world.verify.pk}", f"rounds/{world.verify.pk}/claim"
+    for role in ("reviewer", "annotator"):
+        problem(world.post(f"{path}/pause", None, role), 403)
+    assert world.post(f"{path}/pause", None).json()["state"] == "paused"
+    assert "paused" in problem(world.post(claim, {}, "annotator"), 409)
+    assert world.post(f"{path}/reopen", None).json()["state"] == "open"
+    assert world.post(claim, {}, "annotator").status_code == 200
+    changed = world.patch(path, {"votes_max": 5, "price": "0.02", "title": "Owls?"}).json()
+    assert (changed["votes_max"], changed["price"], changed["title"]) == (5, 0.02, "Owls?")
+    for wrong in (
+        {"votes_max": 0},
+        {"confidence": 1},
+        {"batch_size": 10**9},
+        {"price": "NaN"},
+        {"title": "\x00"},
+    ):
+        problem(world.patch(path, wrong), 422)
+    assert "least <= most" in problem(world.patch(path, {"votes_min": 6}), 409)
+    world.post(f"{path}/close", None)
+    for again in ("close", "pause", "reopen", "settle"):
+        assert "closed" in problem(world.post(f"{path}/{again}", None), 409)
+    assert "closed" in problem(world.patch(path, {"votes_max": 7}), 409)
+
+
 def test_an_expert_decides_and_takes_it_back(world: ApiWorld) -> None:
     path = f"{PETS}/tasks/{world.plain.pk}/decision"
     assert "no answer" in problem(world.post(path, {"label": "lion"}), 422)
