@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from babel.messages.catalog import Catalog
@@ -32,6 +33,11 @@ def written() -> Catalog:
         return read_po(file, locale="zh_Hans")
 
 
+def forms(text: Any) -> tuple[str, ...]:
+    """A string, or its plural forms."""
+    return (text,) if isinstance(text, str) else tuple(text or ())
+
+
 def asked_for() -> Iterator[str]:
     """Every string that the app's code and templates want translated (of plurals, the singular)."""
     for path in APP.rglob("*.py"):
@@ -44,7 +50,7 @@ def asked_for() -> Iterator[str]:
 
 def test_every_string_is_translated() -> None:
     catalog = written()
-    known = {message.id if isinstance(message.id, str) else message.id[0]: message for message in catalog}
+    known = {forms(message.id)[0]: message for message in catalog}
     asked = set(asked_for())
     assert len(asked) > 300
     assert sorted(asked - set(known)) == [], "run makemessages (CONTRIBUTING.md)"
@@ -54,17 +60,12 @@ def test_every_string_is_translated() -> None:
 
 def test_a_translation_names_what_the_text_names() -> None:
     for message in written():
-        ids = [message.id] if isinstance(message.id, str) else message.id
-        texts = [message.string] if isinstance(message.string, str) else message.string
-        for text in texts if message.id else ():
-            assert set(NAMED.findall(text)) == set(NAMED.findall(ids[-1])), ids[0]
+        for text in forms(message.string) if message.id else ():
+            assert set(NAMED.findall(text)) == set(NAMED.findall(forms(message.id)[-1])), message.id
             assert "fuzzy" not in message.flags
 
 
 def test_what_is_read_is_what_was_written() -> None:
-    def forms(text: str | Iterable[str]) -> tuple[str, ...]:
-        return (text,) if isinstance(text, str) else tuple(text)
-
     def texts(catalog: Catalog) -> dict[tuple[str, ...], tuple[str, ...]]:
         return {forms(message.id): forms(message.string) for message in catalog if message.id}
 
