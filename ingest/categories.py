@@ -1,15 +1,22 @@
-"""The categories file: `id,name,gloss,parent,synonyms`, a WordNet-like tree or a flat list."""
+"""The categories file: `id,name,gloss,parent,synonyms`, a WordNet-like tree or a flat list.
+
+Columns such as `name:zh-hans`, `gloss:zh-hans`, `synonyms:zh-hans` hold the same in another language.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import pandas as pd
 
 from ingest.tables import BadTable, read_table
 
 _COLUMNS = ("id", "name", "gloss", "parent", "synonyms")
+TRANSLATED = ("name", "gloss", "synonyms")
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z0-9]{2,8})*")
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -25,6 +32,7 @@ class CategoryRow:
         key: its stable id in every file (a wnid, a slug).
         parent: the key of its parent, or an empty text.
         synonyms: further names.
+        translations: language -> what there is of name, gloss and synonyms (parted by |) in it.
     """
 
     key: str
@@ -32,14 +40,14 @@ class CategoryRow:
     gloss: str = ""
     parent: str = ""
     synonyms: tuple[str, ...] = ()
+    translations: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def read_categories(path: str | os.PathLike[str]) -> list[CategoryRow]:
     """The rows of a categories file (.csv, .csv.gz or .parquet), checked.
 
     Raises:
-        BadTable: no such file, not a table, or no column `id`.
-        BadCategories: see `check_categories`.
+        BadTable: no such file, not a table, no column `id`, or what `check_categories` says.
     """
     frame = read_table(path, ["id"])
     for column in _COLUMNS:
@@ -48,15 +56,46 @@ def read_categories(path: str | os.PathLike[str]) -> list[CategoryRow]:
     columns = [[str(cell).strip() for cell in frame[name]] for name in _COLUMNS]
     rows = [
         CategoryRow(
-            key, name or key, gloss, parent, tuple(s.strip() for s in synonyms.split("|") if s.strip())
+            key, name or key, gloss, parent, tuple(s.strip() for s in synonyms.split("|") if s.strip()), words
         )
-        for key, name, gloss, parent, synonyms in zip(*columns, strict=True)
+        for key, name, gloss, parent, synonyms, words in zip(*columns, _translations(frame), strict=True)
     ]
     try:
         check_categories(rows)
     except BadCategories as error:
         raise BadTable(f"{path}: {error}") from None
     return rows
+
+
+def read_translations(path: str | os.PathLike[str]) -> dict[str, dict[str, dict[str, str]]]:
+    """Category id -> language -> name, gloss, synonyms, of a table with `id` and columns like `name:zh-hans`.
+
+    Raises:
+        BadTable: no such file, not a table, no column `id`, none of another language, or an id twice.
+    """
+    frame = read_table(path, ["id"])
+    found = _translations(frame)
+    if not any(str(column).startswith(tuple(f"{part}:" for part in TRANSLATED)) for column in frame):
+        raise BadTable(f"{path}: no column of another language, such as name:zh-hans")
+    keys = [str(key).strip() for key in frame["id"]]
+    if twice := next((key for key in keys if keys.count(key) > 1), ""):
+        raise BadTable(f"{path}: the id {twice!r} stands there twice")
+    return dict(zip(keys, found, strict=True))
+
+
+def _translations(frame: pd.DataFrame) -> list[dict[str, dict[str, str]]]:
+    """For each row what its columns of other languages hold; empty cells say nothing."""
+    found: list[dict[str, dict[str, str]]] = [{} for _ in range(len(frame))]
+    for column in frame:
+        part, colon, language = str(column).partition(":")
+        if not colon or part not in TRANSLATED:
+            continue
+        if not _LANGUAGE.fullmatch(language):
+            raise BadTable(f"column {column!r}: {language!r} is no language code such as zh-hans")
+        for row, cell in zip(found, frame[column], strict=True):
+            if text := str(cell).strip():
+                row.setdefault(language, {})[part] = text[:200] if part == "name" else text
+    return found
 
 
 def check_categories(rows: Iterable[CategoryRow]) -> None:

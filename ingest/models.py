@@ -83,6 +83,9 @@ class Category(models.Model):
     name = models.CharField(max_length=200)
     gloss = models.TextField(blank=True)
     synonyms = models.TextField(blank=True, help_text="parted by |")
+    translations: Any = models.JSONField(
+        default=dict, blank=True, help_text="language -> name, gloss, synonyms (parted by |)"
+    )
     parent = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="children")
     position = models.PositiveIntegerField(default=0, help_text="order in the file that made it")
     since = models.DateTimeField(null=True, blank=True, help_text="empty: from the dataset's beginning")
@@ -105,6 +108,21 @@ class Category(models.Model):
     def synonym_list(self) -> list[str]:
         """Synonyms as a list, without empty parts."""
         return [s.strip() for s in self.synonyms.split("|") if s.strip()]
+
+    def said(self, language: str) -> tuple[str, str, str]:
+        """Name, gloss and synonyms (parted by |) in a language, each as it is where there is no translation.
+
+        Of `zh-hans-cn`, what there is of it goes before `zh-hans`, and that before `zh`.
+        """
+        words: dict[str, str] = {}
+        parts = language.lower().split("-")
+        for end in range(1, len(parts) + 1):
+            words |= self.translations.get("-".join(parts[:end]), {})
+        return (
+            words.get("name", self.name),
+            words.get("gloss", self.gloss),
+            words.get("synonyms", self.synonyms),
+        )
 
 
 class CategoryChange(models.Model):

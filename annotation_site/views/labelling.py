@@ -15,8 +15,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -40,6 +40,7 @@ from annotation_site.services.consent import ConsentMissing, require_consent
 from annotation_site.services.instructions import Told, told
 from annotation_site.services.refusals import NotAllowed, Refusal, RoundNotOpen
 from annotation_site.services.votes import Answer, record_votes
+from ingest.models import Category
 
 
 @login_required
@@ -153,11 +154,13 @@ def label_context(
 def _categories(round: Round, said: Told) -> dict[str, dict[str, Any]]:
     """Category id -> what people are told of it."""
     rows = round.dataset.categories.all() if round.question == Round.Question.VERIFY else round.categories()
+    language = get_language() or ""
+    names = {row.key: row.said(language) for row in rows}
     return {
         row.key: {
-            "name": row.name,
-            "gloss": row.gloss,
-            "synonyms": ", ".join(row.synonym_list),
+            "name": names[row.key][0],
+            "gloss": names[row.key][1],
+            "synonyms": ", ".join(filter(None, names[row.key][2].split("|"))),
             "examples": [
                 {"url": reverse("image_thumb", args=[round.dataset.name, sha]), "good": good, "note": words}
                 for sha, good, words in said.examples.get(row.key, [])
@@ -183,7 +186,8 @@ def _choices(round: Round) -> list[dict[str, str]]:
     }
     rows = [(label, special[label], "", "") for label in round.special_labels()]
     if round.question == Round.Question.CLASSIFY:
-        rows = [*round.categories().values_list("key", "name", "gloss", "synonyms"), *rows]
+        language = get_language() or ""
+        rows = [*((row.key, *_searched(row, language)) for row in round.categories()), *rows]
     keys = choice_keys([row[0] for row in rows])
     return [
         {
@@ -196,6 +200,13 @@ def _choices(round: Round) -> list[dict[str, str]]:
         }
         for label, name, gloss, synonyms in rows
     ]
+
+
+def _searched(category: Category, language: str) -> tuple[str, str, str]:
+    """Name, gloss, and the other names that it is found by, those of the page's language first."""
+    name, gloss, synonyms = category.said(language)
+    others = dict.fromkeys([*synonyms.split("|"), category.name, *category.synonym_list])
+    return name, gloss, "|".join(other for other in others if other and other != name)
 
 
 def page_words() -> dict[str, str]:

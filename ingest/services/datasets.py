@@ -64,6 +64,7 @@ def _create_tree(dataset: Dataset, rows: list[CategoryRow]) -> None:
             name=row.name,
             gloss=row.gloss,
             synonyms="|".join(row.synonyms),
+            translations=dict(row.translations),
             position=position,
         )
         for position, row in enumerate(rows)
