@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import schemathesis
+from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections
 from hypothesis import HealthCheck
 from hypothesis import settings as property_test
 from schemathesis.checks import not_a_server_error
@@ -36,8 +38,15 @@ def world(
     tmp_path_factory: pytest.TempPathFactory, django_db_setup: None, django_db_blocker: Any
 ) -> Iterator[ApiWorld]:
     """One world for every call; what a call changes is undone after it."""
-    with one_world(tmp_path_factory.mktemp("api"), django_db_blocker) as built:
-        yield built
+    # A real request ends by closing a connection that is inside a transaction, as this one is.
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    try:
+        with one_world(tmp_path_factory.mktemp("api"), django_db_blocker) as built:
+            yield built
+    finally:
+        for signal in (request_started, request_finished):
+            signal.connect(close_old_connections)
 
 
 @SCHEMA.parametrize()

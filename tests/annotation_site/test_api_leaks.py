@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from annotation_site.models import Participation, Task, Vote, Worker
+from annotation_site.models import Participation, Round, Task, Vote, Worker
 from export.models import Share
 from tests.annotation_site.api_world import ApiWorld, one_world
 
@@ -98,6 +98,7 @@ def test_gold_looks_and_answers_like_any_other(world: ApiWorld) -> None:
     Vote.objects.filter(worker__user__username="some-annotator").delete()
     Participation.objects.filter(worker__user__username="some-annotator").delete()
     Task.objects.filter(round=world.labelled, gold=False).update(state=0, claimable=True, wanted=9)
+    Round.objects.filter(pk=world.labelled.pk).update(gold_rate=0.5)
     batch = world.post(f"rounds/{world.labelled.pk}/claim", {"size": 8}, "annotator").json()
     gold = set(Task.objects.filter(round=world.labelled, gold=True).values_list("pk", flat=True))
     kinds: dict[bool, list[Any]] = {True: [], False: []}

@@ -111,7 +111,7 @@ def test_one_images_story(world: ApiWorld) -> None:
     assert OTHER in {vote["worker"] for vote in given}
     [found] = walk(world, f"{PETS}/images/{sha}/candidates", "candidates", 5, "researcher")
     assert found["licence"] == "CC BY 4.0"
-    assert world.get(f"{PETS}/images/{world.gold.image.sha256}").json()["gold"][0]["label"] == "finch"
+    assert world.get(f"{PETS}/images/{world.gold.image.sha256}").json()["gold"][0]["label"] == "owl"
     assert "no image" in problem(world.get(f"{PETS}/images/{'0' * 64}"), 404)
 
 
