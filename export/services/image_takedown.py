@@ -158,7 +158,7 @@ def take_picture_down(foreseen: Foreseen, reason: str, by: str) -> None:
         TakedownRefused: no reason.
     """
     said = " ".join(reason.split())
-    if not said or len(said) > MOST_REASON:
+    if not said or len(said) > MOST_REASON or "\0" in said:
         raise TakedownRefused(f"say why, in 1 to {MOST_REASON} characters: the reason is kept")
     images = foreseen.images
     block(foreseen.dataset, images, foreseen.hashes, foreseen.urls, said, by)

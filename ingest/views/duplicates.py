@@ -157,7 +157,9 @@ def _card(group: DuplicateGroup) -> dict[str, Any]:
 def _chosen_groups(request: HttpRequest, dataset: Dataset) -> list[int]:
     """Groups that were ticked, and the groups of files that were named by SHA-256 or address."""
     ids = {int(text) for text in request.POST.getlist("group") if _is_number(text)}
-    names = [text.strip() for text in request.POST.getlist("file")[:2] if text.strip()]
+    # Without NUL, which a database may refuse to look for.
+    given = [text.replace("\0", "�").strip()[:4096] for text in request.POST.getlist("file")[:2]]
+    names = [text for text in given if text]
     found = resolve_images(dataset, names)
     for missing in (*found.unknown, *found.ambiguous):
         raise CannotChange(_("No single picture of this dataset goes by %(name)s.") % {"name": missing[:200]})

@@ -127,6 +127,8 @@ def _wanted(request: HttpRequest, dataset: Dataset, labels: set[str]) -> Wanted:
         raise BadFilter(_("This dataset has no such category."))
     if asked["state"] and asked["state"] not in STATES:
         raise BadFilter(_("Pictures are in no such state."))
+    if "\0" in asked["licence"]:  # a database may refuse to look for it
+        raise BadFilter(_("No licence is called that."))
     order = asked["order"] or NEWEST
     if order not in ORDERS:
         raise BadFilter(_("Pictures cannot be ordered like that."))

@@ -295,7 +295,14 @@ def test_pictures_that_are_near_wait_for_a_person(world: World, curator: Client)
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"image": "abc", "reason": "x"}, {"url": "javascript:1", "reason": "x"}, {"image": "ab" * 32}],
+    [
+        {},
+        {"image": "abc", "reason": "x"},
+        {"url": "javascript:1", "reason": "x"},
+        {"url": "https://x.example/\0", "reason": "\0"},
+        {"image": "ab" * 32},
+        {"image": "ab" * 32, "reason": "x\0"},
+    ],
 )
 def test_bad_input_does_nothing_and_says_why(world: World, curator: Client, body: dict[str, str]) -> None:
     answer = curator.post("/d/birds/takedown/", body)

@@ -105,6 +105,7 @@ def test_splitting_off(dataset, curator):
         ("join", {"group": ["1e3", "x"]}, "from two to fifty"),
         ("join", {"group": ["999999", "999998"]}, "from two to fifty"),
         ("join", {"file": ["nothing", "0" * 64]}, "No single picture"),
+        ("join", {"file": ["a\0b", "\0"]}, "No single picture"),
         ("split", {}, "Choose files"),
         ("split", {"group": "999999", "image": ["1"]}, "no such duplicate group"),
         ("split", {"group": "x", "image": ["-1"]}, "Choose files"),
