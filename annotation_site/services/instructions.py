@@ -5,6 +5,7 @@ Nothing that was told is ever edited: a change makes a new version, and each vot
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -123,8 +124,11 @@ def _checked(round: Round, examples: Sequence[NewExample]) -> list[InstructionEx
         )
     if len({(e.category, e.sha256) for e in examples}) < len(examples):
         raise BadInstructions("A picture is named twice for one category.")
-    if any(len(e.note) > 200 for e in examples):
-        raise BadInstructions("A note has at most 200 characters.")
+    if any(len(e.note) > 200 or "\0" in e.note for e in examples):
+        raise BadInstructions("A note is text of at most 200 characters.")
+    odd = [e.sha256 for e in examples if not re.fullmatch("[0-9a-f]{64}", e.sha256)]
+    if odd:
+        raise BadInstructions(f"{odd[0][:80]!r} is no SHA-256 of a picture.")
     named = {e.sha256 for e in examples}
     held = {image.sha256: image for image in round.dataset.images.filter(sha256__in=named)}
     missing = sorted(named - held.keys())

@@ -23,6 +23,7 @@ from quality.opinion import Finding, in_todays_words, leading
 from quality.services.adjudication import decisions, with_decisions
 from quality.services.forecast import forecast_of, priced, vote_price
 from quality.services.known import settled_references
+from quality.services.label_figures import keep_figures
 from quality.services.settling import Judged, Wish, judge, numbers_of, with_decided
 from quality.services.stored import (
     ABSTAIN,
@@ -129,6 +130,7 @@ def aggregate_round(
     decision = judged.decision(Wish.of(round), plain)
     asked = _act(round, tasks, judged, decision, plain, decided, budget)
     confidence = answers.table["confidence"]
+    keep_figures(round.dataset)
     return _record(
         round,
         method=str(result.summary["method"]),

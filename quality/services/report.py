@@ -17,6 +17,7 @@ from annotation_site.services.tables import votes_table
 from ingest.models import Dataset
 from quality.agreement import krippendorff_alpha
 from quality.models import Consensus, Gold
+from quality.services.label_figures import as_plain, label_figures
 
 SAMPLE = 50_000
 """Rows that a chart is drawn from. Task ids are dealt at random, so the first ones are a random sample."""
@@ -41,27 +42,9 @@ class Histogram:
 def funnel(dataset: Dataset) -> dict[str, int]:
     """How far the labels are: pictures asked about, labelled (a consensus stands), settled and unsure.
 
-    With one classify round these are its kept counters; with several, pictures are counted once.
+    Each picture once; see `label_figures` for what is counted now and what is kept.
     """
-    rounds = list(dataset.rounds.all())
-    tasks = Task.objects.filter(round__dataset=dataset).exclude(state=Task.State.WITHDRAWN)
-    labelled = Consensus.objects.filter(task__in=tasks)
-    if len(rounds) == 1 and rounds[0].question == Round.Question.CLASSIFY:
-        return {
-            "asked": rounds[0].tasks_total,
-            "labelled": labelled.count(),
-            "settled": rounds[0].tasks_settled,
-            "unsure": rounds[0].tasks_exhausted,
-        }
-    settled = tasks.filter(state=Task.State.SETTLED)
-    elsewhere = Exists(settled.filter(image=OuterRef("image")))
-    unsure = tasks.filter(state=Task.State.EXHAUSTED).exclude(elsewhere)
-    return {
-        "asked": tasks.values("image").distinct().count(),
-        "labelled": labelled.values("task__image").distinct().count(),
-        "settled": settled.values("image").distinct().count(),
-        "unsure": unsure.values("image").distinct().count(),
-    }
+    return as_plain(label_figures(dataset))
 
 
 def label_names(dataset: Dataset) -> dict[str, str]:
@@ -77,19 +60,15 @@ def label_names(dataset: Dataset) -> dict[str, str]:
 
 
 def category_counts(dataset: Dataset) -> list[dict[str, Any]]:
-    """Consensus of classify rounds by label, most frequent first: `label`, `name`, `images`, `settled`."""
+    """What pictures are labelled as, most frequent first: `label`, `name`, `images`, `settled`."""
     names = label_names(dataset)
-    rows = (
-        Consensus.objects.filter(task__round__dataset=dataset, task__category=None)
-        .exclude(task__state=Task.State.WITHDRAWN)
-        .values("label")
-        .annotate(
-            images=Count("task__image", distinct=True),
-            settled=Count("task__image", distinct=True, filter=Q(task__state=Task.State.SETTLED)),
-        )
-        .order_by("-images", "label")
-    )
-    return [{**row, "name": names.get(row["label"], row["label"])} for row in rows]
+    found = label_figures(dataset).categories
+    rows = [
+        {"label": label, "name": names.get(label, label), "images": row.images, "settled": row.settled}
+        for label, row in found.items()
+        if row.images
+    ]
+    return sorted(rows, key=lambda row: (-row["images"], row["label"]))
 
 
 def confidence_histogram(round: Round) -> Histogram:

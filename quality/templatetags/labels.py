@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from django import template
+from django.utils.translation import ngettext
 
 from annotation_site.figures import percent
 from quality.agreement import Estimate
@@ -24,6 +25,20 @@ def named(label: str, names: Mapping[str, str]) -> str:
 def money(amount: Decimal | float) -> str:
     """1234.5 -> "1,234.50", without the currency."""
     return f"{amount:,.2f}"
+
+
+@register.filter
+def days(number: float) -> str:
+    """How long something takes, as roughly as it is known: "3 hours", "12 days", "5 months"."""
+    if number < 1:
+        hours = max(1, round(24 * number))
+        return ngettext("%(n)s hour", "%(n)s hours", hours) % {"n": hours}
+    if number < 90:
+        return ngettext("%(n)s day", "%(n)s days", round(number)) % {"n": round(number)}
+    months = round(number / 30.4)
+    if months < 24:
+        return ngettext("%(n)s month", "%(n)s months", months) % {"n": months}
+    return ngettext("%(n)s year", "%(n)s years", round(number / 365)) % {"n": f"{round(number / 365):,}"}
 
 
 @register.filter

@@ -1,10 +1,8 @@
 """Pausing a round and changing its numbers; `wanted` and `claimable` stay true to the rule throughout."""
 
-import threading
 from decimal import Decimal
 
 import pytest
-from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -200,32 +198,3 @@ def test_whatever_happens_in_between_the_rule_holds(dataset, steps):
         request_votes(round, dict.fromkeys(ids[:count], least + more))
         settle_tasks(round, ids[count : count + 2], ids[count + 2 : count + 3])
         change(round, votes_min=least, votes_max=least + more)
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has one writer")
-def test_changes_and_claims_at_once(dataset):
-    round = make_round(dataset, votes_min=1, votes_max=9)
-    workers = [worker(f"w{n}", dataset) for n in range(4)]
-    faults = []
-
-    def vote(who):
-        try:
-            while batch := claim_batch(who, round, 2):
-                answers = [Answer(task.pk, "cat") for task in batch.tasks]
-                record_votes(who, batch.assignment.pk, f"{batch.assignment.pk}", answers)
-        except Exception as error:
-            faults.append(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=vote, args=[who]) for who in workers]
-    for thread in threads:
-        thread.start()
-    for least in (3, 2, 4):
-        made = change_round(round, {"votes_min": least})
-        carry_out(made)
-    for thread in threads:
-        thread.join()
-    assert faults == []
-    rule_holds(round)

@@ -134,7 +134,7 @@ def test_an_example_that_is_taken_down_later_is_shown_no_more(curator, dataset, 
 @pytest.mark.parametrize(
     ("category", "sha", "note"),
     [("fox", None, ""), ("cat", "0" * 64, ""), ("cat", "<script>alert(1)</script>", ""), ("", None, ""),
-     ("cat", None, "x" * 201), ("cat", "a\0b", "")],
+     ("cat", None, "x" * 201), ("cat", "a\0b", ""), ("cat", None, "a\0b")],
 )  # fmt: skip
 def test_bad_rows_change_nothing(curator, dataset, round, category, sha, note):
     sent = form(round, "Look.", (category, sha or picture(dataset, 0).sha256, "good", note))
