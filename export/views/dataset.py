@@ -23,7 +23,7 @@ from quality.charts import Bar, Part, bars, interval, progress
 from quality.models import Reference
 from quality.services.label_figures import CategoryFigures, Figures, label_figures
 
-LISTED = 100
+LISTED = 50
 """Categories in the table: those with the most pictures to be judged."""
 
 
