@@ -53,6 +53,7 @@ class TranslatedPages:
 
     def process_view(self, request: Any, view: Any, args: Any, kwargs: Any) -> None:
         """Before the page is made."""
-        if not view.__module__.startswith(("annotation_site.views", "ninja")):
+        request.is_translated = view.__module__.startswith(("annotation_site.", "ninja"))
+        if not request.is_translated:
             translation.activate("en")
             request.LANGUAGE_CODE = "en"

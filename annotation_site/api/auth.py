@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 LABELLING = {"claim", "votes"}
 """Calls (by the names of their addresses) that a token of scope `label` is for; it opens pictures, too."""
 PICTURES = {"image_full", "image_thumb"}
+ASKED = {"open_rounds", "asked", "own_rounds"}
+"""What can be labelled, and how: any token may know it, one to read and one to label."""
 
 
 def user_of_token(request: HttpRequest, text: str) -> User | None:
@@ -47,7 +49,7 @@ def _check_scope(request: HttpRequest, token: ApiToken) -> None:
     """Reading wants `read`, claims and votes want `label`, whatever else changes something wants `full`."""
     match = request.resolver_match
     call = match.url_name if match else ""
-    if call in PICTURES:
+    if call in PICTURES or call in ASKED:
         return
     scope = ApiToken.Scope.FULL
     if call in LABELLING:

@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 
 from annotation_site.models import Round, Vote
 from annotation_site.services.logins import TRIES
-from annotation_site.services.rounds import close_round
+from annotation_site.services.rounds import close_round, open_round
 from ingest.services.images import store_image
 from tests.annotation_site.world import jpeg, make_dataset, make_round, person
 
@@ -102,10 +102,12 @@ def test_a_broken_form_says_so_and_keeps_the_picture(ann: Client, round: Round) 
     assert not Vote.objects.exists()
 
 
-def test_a_verify_round_shows_the_category_and_its_meaning(ann: Client, round: Round) -> None:
-    verify = make_round(round.dataset, "verify")
+def test_a_verify_round_of_many_categories_asks_of_one_picture(ann: Client, round: Round) -> None:
+    images, cats = round.dataset.images.order_by("pk"), round.dataset.categories.all()
+    pairs = [(image.pk, category.pk) for image, category in zip(images, cats, strict=False)]
+    verify = open_round(round.dataset, "verify", tasks=pairs)
     page = text(ann, f"/label/{verify.pk}/")
-    assert "What a cat is." in page
+    assert re.search("What a (cat|dog|eel) is.", page)
     assert re.search(r'value="yes"[^>]*data-key="y"', page)
 
 

@@ -84,10 +84,12 @@ def test_a_reading_token_cannot_claim_vote_or_change_anything(
     assert Client().get("/api/v1/releases", headers=bearer(read)).status_code == 200
 
 
-def test_a_labelling_token_reads_pictures_and_nothing_else(cora: User, round: Round) -> None:
+def test_a_labelling_token_reads_pictures_and_what_is_asked_and_nothing_else(cora: User, round: Round) -> None:
     label = make_token(cora, "bot", "label")
     image, _ = store_image(round.dataset, jpeg())
     assert Client().get(f"/images/pets/{image.sha256}/thumb", headers=bearer(label)).status_code == 200
+    for path in ("/api/v1/rounds", f"/api/v1/rounds/{round.pk}"):
+        assert Client().get(path, headers=bearer(label)).status_code == 200, path
     for path in ("/api/v1/releases", "/api/v1/runs/1"):
         answer = Client().get(path, headers=bearer(label))
         assert answer.status_code in (403, 404), path
