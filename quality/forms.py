@@ -30,7 +30,7 @@ def percent_field(label: Any, usual: float, help_text: Any = "", *, most: float 
         label=label,
         min_value=0,
         max_value=most,
-        initial=round(100 * usual, 4),
+        initial=f"{100 * usual:g}",
         help_text=help_text,
         widget=forms.NumberInput(attrs={"step": "any", "inputmode": "decimal"}),
     )
@@ -177,7 +177,7 @@ class ChangeForm(_Votes):
                 "title": round_.title,
                 "votes_min": round_.votes_min,
                 "votes_max": round_.votes_max,
-                "confidence": round(100 * round_.confidence, 4),
+                "confidence": f"{100 * round_.confidence:g}",
                 "price": round_.price,
                 "batch_size": round_.batch_size,
                 "lease_minutes": max(1, round_.lease_seconds // 60),
