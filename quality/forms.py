@@ -12,7 +12,7 @@ from annotation_site.models import Round
 from annotation_site.services.claims import MAX_BATCH
 from ingest.models import Dataset
 from quality.presets import IMAGENET, SAMPLE_VOTES
-from quality.services.choosing import EVERY, UNLABELLED, RoundPlan
+from quality.services.choosing import BATCH, EVERY, GRID, UNLABELLED, RoundPlan
 from quality.services.followups import DISPUTED, UNSURE
 from quality.services.foresight import INVITED, LISTED
 
@@ -54,8 +54,9 @@ class _Votes(forms.Form):
         label=_("Price of a vote, USD"), min_value=0, max_value=9999, decimal_places=4, initial=Decimal(0)
     )
     batch_size = forms.IntegerField(
-        label=_("Pictures in a batch"), min_value=1, max_value=MAX_BATCH, initial=USUAL.batch_size,
-        help_text=_("given to a person at once"),
+        label=_("Pictures in a batch"), min_value=1, max_value=MAX_BATCH, required=False,
+        help_text=_("given to a person at once; empty: %(one)s, in a grid of yes and no %(grid)s")
+        % {"one": BATCH, "grid": GRID},
     )  # fmt: skip
     lease_minutes = forms.IntegerField(
         label=_("Minutes for a batch"), min_value=1, max_value=1440, initial=USUAL.lease_seconds // 60,
@@ -184,6 +185,8 @@ class ChangeForm(_Votes):
             },
         )
         super().__init__(*args, **kwargs)
+        self.fields["batch_size"].required = True
+        self.fields["batch_size"].help_text = _("given to a person at once")
         self.described()
 
     def wanted(self) -> dict[str, Any]:

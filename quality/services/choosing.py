@@ -38,6 +38,15 @@ Pair = tuple[int, int | None]
 """Image id and, in a verify round, Category id."""
 
 
+BATCH, GRID = 20, 48
+"""Pictures of a batch where nobody says how many: looked at one by one, and in the grid of a verify round."""
+
+
+def usual_batch(question: str) -> int:
+    """The batch of a round of this question where nobody says otherwise."""
+    return GRID if question == Round.Question.VERIFY else BATCH
+
+
 @dataclass(frozen=True)
 class RoundPlan:
     """Who is asked how often. Rates and confidence are fractions, 0 to 1; `price`: of one vote, in USD."""
@@ -47,7 +56,7 @@ class RoundPlan:
     confidence: float = 0.95
     gold_rate: float = 0.0
     audit_rate: float = 0.05
-    batch_size: int = 20
+    batch_size: int = BATCH
     lease_seconds: int = 1800
     title: str = ""
     instructions: str = ""

@@ -17,6 +17,7 @@ from quality.services.choosing import (
     RoundPlan,
     check_ready,
     choose_tasks,
+    usual_batch,
 )
 from quality.services.followups import DISPUTED, UNSURE, UnusableRound, eligible_workers
 from quality.services.settling import Wish
@@ -50,7 +51,7 @@ class Asked:
             confidence=fields["confidence"],
             gold_rate=fields["gold_rate"],
             audit_rate=fields["audit_rate"],
-            batch_size=fields["batch_size"],
+            batch_size=fields["batch_size"] or usual_batch(fields["question"]),
             lease_seconds=60 * fields["lease_minutes"],
             title=fields["title"],
             instructions=fields["instructions"],

@@ -84,7 +84,7 @@ def test_a_reading_token_cannot_claim_vote_or_change_anything(
     assert Client().get("/api/v1/releases", headers=bearer(read)).status_code == 200
 
 
-def test_a_labelling_token_reads_pictures_and_what_is_asked_and_nothing_else(cora: User, round: Round) -> None:
+def test_a_labelling_token_reads_pictures_and_what_is_asked_alone(cora: User, round: Round) -> None:
     label = make_token(cora, "bot", "label")
     image, _ = store_image(round.dataset, jpeg())
     assert Client().get(f"/images/pets/{image.sha256}/thumb", headers=bearer(label)).status_code == 200

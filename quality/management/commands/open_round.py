@@ -17,6 +17,7 @@ from ingest.tables import read_table
 from quality.models import PlannedRound
 from quality.presets import IMAGENET, SAMPLE_VOTES
 from quality.replay import read_confidences
+from quality.services.choosing import BATCH, GRID, usual_batch
 from quality.services.followups import DISPUTED, UNSURE, UnusableRound, eligible_workers, read_proposals
 from quality.services.planned import make_planned
 from quality.services.rounds import (
@@ -73,7 +74,11 @@ class Command(AssayCommand):
         parser.add_argument(
             "--audit", type=float, default=plan.audit_rate, help="random share that gets the most votes"
         )
-        parser.add_argument("--batch-size", type=int, default=plan.batch_size, help="images a worker leases")
+        parser.add_argument(
+            "--batch-size",
+            type=int,
+            help=f"images a worker leases (default: {BATCH}, in a verify round {GRID})",
+        )
         parser.add_argument(
             "--lease-minutes", type=int, default=plan.lease_seconds // 60,
             help="until a batch that was not sent is given to others (default: %(default)s)",
@@ -145,7 +150,7 @@ class Command(AssayCommand):
             confidence=options["confidence"],
             gold_rate=options["gold_rate"],
             audit_rate=options["audit"],
-            batch_size=options["batch_size"],
+            batch_size=_batch(options),
             lease_seconds=60 * options["lease_minutes"],
             title=options["title"],
             instructions=_text(options["instructions"]),
@@ -189,6 +194,11 @@ def _votes(options: dict[str, Any]) -> tuple[int, int]:
     told = (options["votes_min"], options["votes_max"])
     least, most = (b if a is None else a for a, b in zip(told, usual, strict=True))
     return least, most
+
+
+def _batch(options: dict[str, Any]) -> int:
+    given = options["batch_size"]
+    return usual_batch(options["question"]) if given is None else int(given)
 
 
 def price_of(text: str) -> Decimal:
