@@ -116,7 +116,8 @@ def _choose(part: Participation, round: Round, size: int) -> list[Task]:
     plain = _next_tasks(part, round, size)
     if not plain:
         return []
-    gold = _next_gold(part, round, start, usual + more, _categories_of(plain)) if usual + more else []
+    asked = _categories_of(plain[: max(size - usual - more, 1)])  # of those that stay, whatever gold is found
+    gold = _next_gold(part, round, start, usual + more, asked) if usual + more else []
     room = size - len(gold)
     if len(plain) < room:  # the last batches are short: further gold is at most half of them, too
         gold = gold[: max(usual, len(plain))]
@@ -124,7 +125,7 @@ def _choose(part: Participation, round: Round, size: int) -> list[Task]:
     if plain:
         part.cursor = plain[-1].rank + 1
     if gold:
-        if not _categories_of(plain):
+        if not asked:
             part.gold_cursor = strategy.gold_position(gold[-1].rank, start) + 1
         # Where gold is half of the work already there is no room beside it: it is the further gold.
         beside = 0 if round.gold_rate >= 0.5 else usual

@@ -182,8 +182,8 @@ def test_without_scripts_it_is_a_form(browser: Browser, site: Site) -> None:
     with window(browser, site, java_script_enabled=False) as page:
         log_in(page, 4)
         page.goto(f"/label/{site.rounds['Grid touch']}/")
-        picture(page, 1).check()
-        page.get_by_role("checkbox", name=re.compile("^Can't tell")).nth(2).check()
+        page.get_by_alt_text("Picture 2", exact=True).click()
+        page.get_by_role("listitem").nth(2).get_by_text("?", exact=True).click()
         page.get_by_role("button", name="Send and go on").click()
         assert ticked(page) == []
         given = votes(site, site.rounds["Grid touch"], 4)
