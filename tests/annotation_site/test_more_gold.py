@@ -100,8 +100,9 @@ def test_no_more_is_promised_than_the_worker_never_met() -> None:
     dataset = make_dataset(images=60)
     first = make_round(dataset, gold=10, gold_rate=0.5)
     me = worker("ann")
-    met = sum(work(me, first, 10) or [])
-    assert 0 < met < 10
+    met = 0
+    while not met:  # chance decides; five at a time, so that some is left
+        met = sum(work(me, first, 5) or [])
     part = locked_participation(first, me)
     assert fresh_gold(part, first, 99) == 10 - met
     assert fresh_gold(part, first, 2) == min(2, 10 - met)
