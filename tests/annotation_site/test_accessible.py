@@ -89,8 +89,8 @@ def test_pages_of_those_who_look_after_a_dataset(
     browser: Browser, site: Site, curated: tuple[int, str, str], look: dict[str, Any]
 ) -> None:
     round_id, sha256, worker = curated
-    parts = ["sources", "images", "duplicates", "members", "rounds", "rounds/new", "review", "quality"]
-    parts += ["workers", "releases", "runs"]
+    # Images, duplicates, takedown and members are looked at beside their own journeys.
+    parts = ["sources", "rounds", "rounds/new", "review", "quality", "workers", "releases", "runs"]
     paths = [f"/d/pets/{part}{'' if '/' in part else '/'}" for part in ["", *parts]]
     paths[0] = "/d/pets/"
     paths += [f"/d/pets/rounds/{round_id}", f"/d/pets/images/{sha256}", f"/d/pets/workers/{worker}", "/"]
