@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -229,13 +230,13 @@ def test_people_are_listed_by_pages_and_found(pets: Dataset, cora: User, curator
 
 
 def test_the_list_asks_as_much_for_many_as_for_few(
-    pets: Dataset, cora: User, curator: Client, django_assert_max_num_queries: object
+    pets: Dataset, cora: User, curator: Client, django_assert_max_num_queries: Any
 ) -> None:
     users = User.objects.bulk_create(User(username=f"w{n:03}") for n in range(40))
     Membership.objects.bulk_create(Membership(user=u, dataset=pets, role="annotator") for u in users)
     for _ in range(20):
         make_link(cora, pets, Role.ANNOTATOR)
-    with django_assert_max_num_queries(16):  # type: ignore[operator]
+    with django_assert_max_num_queries(16):
         text(curator)
 
 

@@ -52,7 +52,8 @@ def mails(settings: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def link_in(message: Any) -> str:
-    return re.search(r"http://testserver(/password/\S+)", message.body)[1]  # type: ignore[index]
+    [address] = re.findall(r"http://testserver(/password/\S+)", message.body)
+    return str(address)
 
 
 def test_the_password_is_changed_and_what_it_opened_ends(page: Client, ann: User) -> None:
