@@ -6,8 +6,16 @@ what a claim asks for ("claimable") is kept in the row and indexed, so that a cl
 
 from annotation_site.models.consent import Consent, ConsentText
 from annotation_site.models.joining import Entrance, InvitationLink, InvitationLinkQuerySet
-from annotation_site.models.labels import NO, NONE, UNSURE, VERIFY_UNSURE, YES
+from annotation_site.models.labels import NO, NONE, UNSURE, VERIFY_UNSURE, YES, special_labels
 from annotation_site.models.people import ApiToken, Membership, Role, User, Worker, new_worker_code
+from annotation_site.models.quiz import (
+    Quiz,
+    QuizAnswer,
+    QuizAttempt,
+    QuizQuestion,
+    QuizRecord,
+    QuizVersion,
+)
 from annotation_site.models.rounds import InstructionExample, Instructions, Round, RoundChange
 from annotation_site.models.tasks import Invitation, Participation, Task, TaskQuerySet
 from annotation_site.models.votes import Assignment, Lease, Receipt, Vote, VoteQuerySet
@@ -31,6 +39,12 @@ __all__ = [
     "Lease",
     "Membership",
     "Participation",
+    "Quiz",
+    "QuizAnswer",
+    "QuizAttempt",
+    "QuizQuestion",
+    "QuizRecord",
+    "QuizVersion",
     "Receipt",
     "Role",
     "Round",
@@ -42,4 +56,5 @@ __all__ = [
     "VoteQuerySet",
     "Worker",
     "new_worker_code",
+    "special_labels",
 ]

@@ -2,3 +2,8 @@
 
 NONE, UNSURE = "__none__", "__unsure__"
 YES, NO, VERIFY_UNSURE = "yes", "no", "unsure"
+
+
+def special_labels(question: str) -> list[str]:
+    """The labels of a question (`verify` or `classify`) that are no category."""
+    return [YES, NO, VERIFY_UNSURE] if question == "verify" else [NONE, UNSURE]

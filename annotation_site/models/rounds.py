@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Sum
 from django.utils.translation import gettext_lazy as _
 
-from annotation_site.models.labels import NO, NONE, UNSURE, VERIFY_UNSURE, YES
+from annotation_site.models.labels import special_labels
 from ingest.models import Category, CategoryQuerySet, Dataset, Image
 
 
@@ -62,6 +62,13 @@ class Round(models.Model):
     lease_seconds = models.PositiveIntegerField(default=1800)
     price = models.DecimalField(max_digits=8, decimal_places=4, default=0, help_text="for one vote, in USD")
     instructions_version = models.PositiveSmallIntegerField(default=1)
+    quiz = models.ForeignKey(
+        "Quiz", models.PROTECT, null=True, blank=True, related_name="rounds",
+        help_text="annotators pass it before they are given work",
+    )  # fmt: skip
+    tells_agreement = models.BooleanField(
+        default=True, help_text="once it is closed, people see how often they were right on gold"
+    )
     created = models.DateTimeField(auto_now_add=True)
     closed = models.DateTimeField(null=True, blank=True)
     # Kept, not counted. Votes are kept per worker (Participation), so that no two workers wait for one row.
@@ -97,7 +104,7 @@ class Round(models.Model):
 
     def special_labels(self) -> list[str]:
         """The labels of this round's question that are no category."""
-        return [YES, NO, VERIFY_UNSURE] if self.question == self.Question.VERIFY else [NONE, UNSURE]
+        return special_labels(self.question)
 
 
 class Instructions(models.Model):

@@ -95,6 +95,13 @@ class Participation(models.Model):
     claimed = models.PositiveIntegerField(default=0)
     votes = models.PositiveIntegerField(default=0, help_text="counted votes")
     gold_votes = models.PositiveIntegerField(default=0)
+    gold_judged = models.PositiveIntegerField(
+        default=0, help_text="gold answers, but for “can't tell”, given before the round closed; as of a pass"
+    )
+    gold_right = models.PositiveIntegerField(default=0, help_text="of them, the right ones")
+    look_again = models.DateTimeField(
+        null=True, blank=True, help_text="when a curator asked this worker to look at wrong answers"
+    )
     seconds = models.FloatField(default=0)
     last_vote = models.DateTimeField(null=True, blank=True)
 
