@@ -28,10 +28,15 @@ def page(browser: Browser, site: Site) -> Iterator[Page]:
         yield page
 
 
+def seen(page: Page) -> None:
+    """Wait for the picture: the page takes no answer to one that nobody can have seen."""
+    until(page, "(i => Boolean(i && i.complete && i.naturalWidth))(document.querySelector('main img'))")
+
+
 def answer(page: Page, keys: str) -> None:
     """Press a key for each picture, once the picture is there."""
     for key in keys:
-        until(page, "(i => Boolean(i && i.complete && i.naturalWidth))(document.querySelector('main img'))")
+        seen(page)
         page.keyboard.press(key)
 
 
@@ -45,6 +50,7 @@ def test_log_in_vote_with_keys_see_progress_to_the_end(page: Page, site: Site) -
     shown(page, "3 of 10")
     answer(page, "n" + "u" * 7)
     shown(page, "1 of 10")  # of the next batch, without a load in between
+    seen(page)
     page.get_by_role("button", name="Eel").click()
     shown(page, "2 of 10")
     answer(page, "2" * 34)
