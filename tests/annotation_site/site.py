@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 SEED = """
 import django, io, json; django.setup()
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
 from PIL import Image as Pillow, ImageDraw
 from annotation_site.services.accounts import AccountRow, create_users
 from annotation_site.services.rounds import open_round
@@ -65,6 +67,20 @@ print(json.dumps({"load": load.pk, **rounds}))
 """
 
 
+# Takes a line of JSON, runs the code in it, answers with what it printed, or with where it failed.
+CONSOLE = """
+import contextlib, io, json, sys, traceback
+for line in sys.stdin:
+    out, fault = io.StringIO(), ""
+    try:
+        with contextlib.redirect_stdout(out):
+            exec(json.loads(line), {"__name__": "console"})
+    except BaseException:
+        fault = traceback.format_exc()
+    print(json.dumps([out.getvalue(), fault]), flush=True)
+"""
+
+
 @dataclass
 class Site:
     """A running site."""
@@ -74,12 +90,22 @@ class Site:
     env: dict[str, str]
     folder: Path
     server: subprocess.Popen[bytes] | None = None
+    console: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         """Start the server (again) and wait until it answers."""
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start the server."""
         host = self.url.removeprefix("http://")
         with (self.folder / "log").open("ab") as log:
             self.server = subprocess.Popen(gunicorn(host), cwd=ROOT, env=self.env, stdout=log, stderr=log)
+
+    def wait(self) -> None:
+        """Wait until it answers."""
+        assert self.server is not None
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and self.server.poll() is None:
             with contextlib.suppress(urllib.error.URLError, OSError):
@@ -102,11 +128,24 @@ class Site:
 
     def python(self, code: str) -> Any:
         """Run code beside the site, on its database; gives what it printed as JSON."""
-        done = subprocess.run(
-            [sys.executable, "-c", code], cwd=ROOT, env=self.env, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        return json.loads(done.stdout)
+        if self.console is None:
+            self.console = subprocess.Popen(
+                [sys.executable, "-c", CONSOLE], cwd=ROOT, env=self.env, text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            )  # fmt: skip
+        assert self.console.stdin is not None
+        assert self.console.stdout is not None
+        self.console.stdin.write(json.dumps(code) + "\n")
+        self.console.stdin.flush()
+        printed, fault = json.loads(self.console.stdout.readline())
+        assert not fault, fault
+        return json.loads(printed)
+
+    def close(self) -> None:
+        """Stop what runs."""
+        self.stop()
+        if self.console is not None:
+            self.console.communicate(timeout=30)
 
 
 def gunicorn(bind: str, workers: int = 1) -> list[str]:
@@ -124,11 +163,10 @@ def running_site(folder: Path) -> Iterator[Site]:
     kept = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "STORAGE_URL")}
     env = {**kept, "ASSAY_DATA": str(folder), "DJANGO_SETTINGS_MODULE": "annotation_site.settings"}
     site = Site(f"http://127.0.0.1:{port}", {}, env, folder)
-    migrate = [sys.executable, "manage.py", "migrate", "-v0"]
-    subprocess.run(migrate, cwd=ROOT, env=env, check=True, capture_output=True)
-    site.rounds = site.python(SEED)
-    site.start()
+    site.launch()  # beside what follows: it asks nothing of the database yet
     try:
+        site.rounds = site.python(SEED)
+        site.wait()
         yield site
     finally:
-        site.stop()
+        site.close()

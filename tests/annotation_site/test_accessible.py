@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from tests.accessibility import LOOK_NAMES, LOOKS, wrong_on
 from tests.annotation_site.site import Site
-from tests.annotation_site.windows import launched, log_in, window
+from tests.annotation_site.windows import log_in, window
 
 pytestmark = pytest.mark.browser
-RULES = {
-    "runOnly": {
-        "type": "tag",
-        "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
-    }
-}
-LOOKS: list[dict[str, Any]] = [
-    {"color_scheme": "light", "viewport": {"width": 1280, "height": 900}},
-    {"color_scheme": "dark", "viewport": {"width": 320, "height": 700}},
-]
 
 # A round with votes that agree and disagree, a consensus, and somebody who may see all of it.
 CURATED = """
@@ -49,26 +38,16 @@ print(json.dumps([made.pk, dataset.images.get(pk=pictures[0]).sha256, worker.cod
 """
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """See `launched`."""
-    yield from launched()
-
-
 def check(page: Page, path: str) -> list[str]:
     """What is wrong with a page, a line a rule."""
     answer = page.goto(path)
     assert answer is not None
     assert answer.status == 200, path
     expect(page.locator("main")).to_be_visible()
-    page.wait_for_load_state("networkidle")
-    found = Axe().run(page, options=RULES).response["violations"]
-    wrong = [f"{path}: {rule['id']}: {rule['nodes'][0]['html'][:200]}" for rule in found]
-    width = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-    return wrong + [f"{path}: scrolls sideways: {width}"] * (width[0] > width[1])
+    return wrong_on(page, path)
 
 
-@pytest.mark.parametrize("look", LOOKS, ids=["light", "dark and narrow"])
+@pytest.mark.parametrize("look", LOOKS, ids=LOOK_NAMES)
 def test_pages_of_those_who_label(browser: Browser, site: Site, look: dict[str, Any]) -> None:
     rounds = (f"/label/{site.rounds[name]}/" for name in ("Reload", "Grid touch", "Many"))
     with window(browser, site, **look) as page:
@@ -79,12 +58,11 @@ def test_pages_of_those_who_label(browser: Browser, site: Site, look: dict[str, 
             if path.startswith("/label/"):
                 page.keyboard.press("?")
                 expect(page.get_by_role("dialog")).to_be_visible()
-                found = Axe().run(page, options=RULES).response["violations"]
-                wrong += [f"{path} help: {rule['id']}: {rule['nodes'][0]['html'][:200]}" for rule in found]
+                wrong += wrong_on(page, f"{path} help")
     assert wrong == []
 
 
-@pytest.mark.parametrize("look", LOOKS, ids=["light", "dark and narrow"])
+@pytest.mark.parametrize("look", LOOKS, ids=LOOK_NAMES)
 def test_pages_of_those_who_look_after_a_dataset(
     browser: Browser, site: Site, curated: tuple[int, str, str], look: dict[str, Any]
 ) -> None:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.annotation_site.site import Site
-from tests.annotation_site.windows import launched, window
+from tests.annotation_site.windows import window
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """See `launched`."""
-    yield from launched()
 
 
 def test_the_page_of_the_api_asks_no_other_host(browser: Browser, site: Site) -> None:

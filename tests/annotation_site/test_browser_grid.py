@@ -9,15 +9,9 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.annotation_site.site import Site
-from tests.annotation_site.windows import launched, log_in, shown, until, votes, window
+from tests.annotation_site.windows import log_in, shown, until, votes, window
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """See `launched`."""
-    yield from launched()
 
 
 @pytest.fixture

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.accessibility import LOOK_NAMES, LOOKS
 from tests.annotation_site.site import Site
-from tests.annotation_site.test_accessible import LOOKS, check
-from tests.annotation_site.windows import launched, shown, window
+from tests.annotation_site.test_accessible import check
+from tests.annotation_site.windows import shown, window
 
 pytestmark = pytest.mark.browser
 
@@ -37,12 +37,6 @@ from annotation_site.models import Consent, Vote
 print(json.dumps([[c.user.username for c in Consent.objects.filter(text__dataset__name="guests")],
                   [v.label for v in Vote.objects.filter(worker__user__username="newcomer")]]))
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """See `launched`."""
-    yield from launched()
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +86,7 @@ def test_from_a_link_to_the_first_vote(browser: Browser, site: Site, round_id: i
     assert site.python(WHO) == [["newcomer"], ["cat"]]
 
 
-@pytest.mark.parametrize("look", LOOKS, ids=["light", "dark and narrow"])
+@pytest.mark.parametrize("look", LOOKS, ids=LOOK_NAMES)
 def test_the_pages_on_people_are_accessible(
     browser: Browser, site: Site, round_id: int, look: dict[str, Any]
 ) -> None:
