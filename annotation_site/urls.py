@@ -15,6 +15,7 @@ urlpatterns = [
     path("login/", views.Login.as_view(), name="login"),
     path("logout/", views.Logout.as_view(), name="logout"),
     path("label/<int:round_id>/", views.label, name="label"),
+    path("quiz/<int:quiz_id>/", views.quiz, name="quiz"),
     path("me/", views.me, name="me"),
     path("me/account/", views.account, name="account"),
     path("me/password/", views.PasswordChange.as_view(), name="password_change"),

@@ -1,6 +1,6 @@
 """The JSON API at /api/v1/. Its calls are promised in README.md; its page is /api/v1/docs."""
 
-from annotation_site.api import datasets, own, problems, routes
+from annotation_site.api import datasets, own, problems, quizzes, routes
 from annotation_site.api.site_api import ApiPage, SiteApi
 
 api = SiteApi(
@@ -14,6 +14,6 @@ api = SiteApi(
     docs=ApiPage({"tryItOutEnabled": True, "defaultModelsExpandDepth": -1}),
     urls_namespace="api",
 )
-for part in (routes, own, datasets):
+for part in (routes, quizzes, own, datasets):
     api.add_router("", part.router)
 problems.install(api)

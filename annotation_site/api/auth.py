@@ -19,10 +19,10 @@ from annotation_site.models import ApiToken, User
 log = logging.getLogger(__name__)
 
 
-LABELLING = {"claim", "votes"}
+LABELLING = {"claim", "votes", "quiz_answer"}
 """Calls (by the names of their addresses) that a token of scope `label` is for; it opens pictures, too."""
 PICTURES = {"image_full", "image_thumb"}
-ASKED = {"open_rounds", "asked", "own_rounds"}
+ASKED = {"open_rounds", "asked", "own_rounds", "quiz"}
 """What can be labelled, and how: any token may know it, one to read and one to label."""
 
 

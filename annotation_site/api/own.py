@@ -17,6 +17,7 @@ from annotation_site.services.access import round_for_labelling, rounds_to_label
 from annotation_site.services.accounts import worker_of
 from annotation_site.services.claims import invited
 from annotation_site.services.instructions import told
+from annotation_site.services.quiz import missing
 from annotation_site.services.refusals import NotAllowed
 
 router = Router(tags=["own work"], auth=LOGGED_IN)
@@ -86,9 +87,10 @@ class ExampleOut(Schema):
 
 
 class AskedOut(OpenRound):
-    """What a round asks and tells those who vote."""
+    """What a round asks and tells those who vote. `quiz`: that the caller has to pass first, or null."""
 
     state: str
+    quiz: int | None
     choices: list[str]
     batch_size: int
     lease_seconds: int
@@ -152,6 +154,7 @@ def asked(request: HttpRequest, round_id: Id) -> Any:
     return {
         **_asked(round),
         "state": round.state,
+        "quiz": missing(user, [round.quiz_id or 0]).values_list("pk", flat=True).first(),
         "choices": round.choices(),
         "batch_size": round.batch_size,
         "lease_seconds": round.lease_seconds,

@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Field, Router, Schema
 
 from annotation_site.api.access import LOGGED_IN, Id, user_of
+from annotation_site.api.examples import shown
 from annotation_site.api.payloads import batch_payload
 from annotation_site.api.problems import PROBLEMS, Problem
 from annotation_site.models import ApiToken
@@ -16,6 +17,7 @@ from annotation_site.services.accounts import worker_of
 from annotation_site.services.claims import claim_batch
 from annotation_site.services.consent import require_consent
 from annotation_site.services.logins import check_password
+from annotation_site.services.quiz import require_quiz
 from annotation_site.services.votes import MAX_VOTES, Answer, record_votes
 
 router = Router(tags=["labelling"])
@@ -24,6 +26,7 @@ router = Router(tags=["labelling"])
 class LoginIn(Schema):
     """A name and its password."""
 
+    model_config = shown(username="mei", **{"password": "correct horse battery staple"})
     username: Annotated[str, Field(max_length=150)]
     password: Annotated[str, Field(max_length=1_000)]
 
@@ -37,6 +40,7 @@ class LoginOut(Schema):
 class ClaimIn(Schema):
     """How many tasks are wanted; `holding`: batches at hand, which are not to be handed out again."""
 
+    model_config = shown(size=20, holding=[])
     size: Annotated[int, Field(ge=1, le=100_000)] | None = None
     holding: Annotated[list[Id], Field(max_length=20)] = []
 
@@ -71,6 +75,9 @@ class VoteIn(Schema):
 class VotesIn(Schema):
     """Answers of one batch under a key of the sender's own; the same key gives the same answer again."""
 
+    model_config = shown(
+        assignment=81, key="6f1c-0", votes=[{"task": 4711, "label": "finch", "seconds": 1.8}]
+    )
     assignment: Id
     key: Annotated[str, Field(min_length=1, max_length=64)]
     votes: Annotated[list[VoteIn], Field(min_length=1, max_length=MAX_VOTES)]
@@ -104,6 +111,7 @@ def claim(request: HttpRequest, round_id: Id, body: ClaimIn) -> Any:
     user = user_of(request)
     round = round_for_labelling(user, round_id)
     require_consent(user, round.dataset)
+    require_quiz(user, round)
     batch = claim_batch(worker_of(user), round, body.size or 0, holding=body.holding)
     return HttpResponse(status=204) if batch is None else batch_payload(batch, round)
 

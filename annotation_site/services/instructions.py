@@ -15,7 +15,7 @@ from django.db.models import Exists, OuterRef, Q
 from annotation_site.models import InstructionExample, Instructions, Round, Task
 from annotation_site.services.locking import short_write
 from annotation_site.services.refusals import Refusal
-from ingest.models import Image
+from ingest.models import Dataset, Image
 
 MOST_EXAMPLES = 12
 """Pictures of one category."""
@@ -147,19 +147,24 @@ def _checked(round: Round, examples: Sequence[NewExample]) -> list[InstructionEx
 
 
 def why_not_shown(round: Round, image_ids: Collection[int]) -> dict[int, str]:
-    """Image id -> why workers of this round must not be shown it as an example; only those that have a why.
+    """Image id -> why workers of this round must not be shown it as an example, where there is a why."""
+    return why_not_told(round.dataset, image_ids, gold_in=Q(round=round), where="this round")
+
+
+def why_not_told(dataset: Dataset, image_ids: Collection[int], *, gold_in: Q, where: str) -> dict[int, str]:
+    """Image id -> why workers must not be told what it shows; only those that have a why.
 
     A picture of the test split would teach workers what they are measured on, and a copy of it as well; gold
-    of this round would tell its own answer.
+    of the rounds `gold_in` would tell its own answer. `where`: those rounds in words.
     """
     images = Image.objects.filter(pk__in=image_ids)
     why = dict.fromkeys(
-        images.filter(group__draw__lt=round.dataset.shares.test).values_list("pk", flat=True),
+        images.filter(group__draw__lt=dataset.shares.test).values_list("pk", flat=True),
         "it belongs to the test split",
     )
-    gold = Task.objects.filter(round=round, gold=True).filter(
+    gold = Task.objects.filter(gold_in, gold=True).filter(
         Q(image=OuterRef("pk")) | Q(image__group=OuterRef("group"))
     )
-    why |= dict.fromkeys(images.filter(Exists(gold)).values_list("pk", flat=True), "it is gold in this round")
+    why |= dict.fromkeys(images.filter(Exists(gold)).values_list("pk", flat=True), f"it is gold in {where}")
     gone = images.filter(taken_down__isnull=False).values_list("pk", flat=True)
     return why | dict.fromkeys(gone, "it was taken down")

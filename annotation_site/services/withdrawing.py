@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from django.db.models import F
 
@@ -10,6 +10,7 @@ from annotation_site.models import Round, Task
 from annotation_site.services.locking import short_write
 
 CHUNK = 1_000
+NOT_YET = [state for state in Task.State.values if state != Task.State.WITHDRAWN]
 
 
 def withdraw_tasks(image_ids: Iterable[int]) -> int:
@@ -27,9 +28,16 @@ def withdraw_tasks(image_ids: Iterable[int]) -> int:
     return withdrawn
 
 
-def _withdraw(round_id: int, image_ids: list[int]) -> int:
+def withdraw_open(round_id: int, image_ids: Iterable[int]) -> int:
+    """Withdraw the tasks of these images in one round where they still collect votes; returns how many."""
+    ids = list(image_ids)
+    chunks = (ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK))
+    return sum(_withdraw(round_id, chunk, (Task.State.OPEN,)) for chunk in chunks)
+
+
+def _withdraw(round_id: int, image_ids: list[int], states_of: Collection[int] = NOT_YET) -> int:
     with short_write():
-        tasks = Task.objects.filter(round=round_id, image__in=image_ids).exclude(state=Task.State.WITHDRAWN)
+        tasks = Task.objects.filter(round=round_id, image__in=image_ids, state__in=states_of)
         rows = list(tasks.select_for_update(no_key=True).order_by("pk").values_list("pk", "state"))
         if not rows:
             return 0

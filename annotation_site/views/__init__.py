@@ -16,6 +16,7 @@ from annotation_site.views.people import (
     password_reset_sent,
 )
 from annotation_site.views.pictures import image_full, image_thumb
+from annotation_site.views.quiz import quiz
 from annotation_site.views.tokens import tokens
 
 __all__ = [
@@ -41,5 +42,6 @@ __all__ = [
     "members",
     "not_found",
     "password_reset_sent",
+    "quiz",
     "tokens",
 ]

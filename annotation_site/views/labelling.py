@@ -6,6 +6,7 @@ They work as plain forms; label.js and grid.js make them fast and safe against a
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import messages
@@ -32,12 +33,14 @@ from annotation_site.models import (
     Round,
     User,
     Worker,
+    special_labels,
 )
 from annotation_site.services.access import round_for_labelling
 from annotation_site.services.accounts import worker_of
 from annotation_site.services.claims import claim_batch
 from annotation_site.services.consent import ConsentMissing, require_consent
 from annotation_site.services.instructions import Told, told
+from annotation_site.services.quiz import QuizMissing, require_quiz
 from annotation_site.services.refusals import NotAllowed, Refusal, RoundNotOpen
 from annotation_site.services.votes import Answer, record_votes
 from ingest.models import Category
@@ -55,17 +58,26 @@ def label(request: HttpRequest, round_id: int) -> HttpResponse:
         if request.method == "POST":
             return _vote(request, worker, round)
         require_consent(request.user, round.dataset)
+        require_quiz(request.user, round)
         batch = claim_batch(worker, round)
     except ConsentMissing:
         consent = reverse("consent", args=[round.dataset.name])
         return redirect(f"{consent}?next={reverse('label', args=[round.pk])}")
+    except QuizMissing:
+        if round.state == Round.State.OPEN:
+            return redirect("quiz", round.quiz_id)
+        return _closed(request, worker, round)
     except NotAllowed as refusal:
         raise PermissionDenied(str(refusal)) from None
     except RoundNotOpen:
-        context = {"round": round, "closed": True, "own": _own_votes(worker, round)}
-        return render(request, "annotation_site/label_closed.html", context)
+        return _closed(request, worker, round)
     template, context = label_context(worker, round, batch_payload(batch, round) if batch else None)
     return render(request, template, context)
+
+
+def _closed(request: HttpRequest, worker: Worker, round: Round) -> HttpResponse:
+    context = {"round": round, "closed": True, "own": _own_votes(worker, round)}
+    return render(request, "annotation_site/label_closed.html", context)
 
 
 def _vote(request: HttpRequest, worker: Worker, round: Round) -> HttpResponse:
@@ -114,7 +126,7 @@ def label_context(
 
     No batch: nothing is left. A preview leases and stores nothing: its batch is made up by the caller.
     """
-    choices = _choices(round)
+    choices = choice_buttons(round.question, round.categories())
     grid = payload is not None and is_grid(payload)
     tasks = payload["tasks"] if payload else []
     first = tasks[0] if tasks else None
@@ -175,8 +187,11 @@ def _own_votes(worker: Worker, round: Round) -> int:
     return part.votes if part else 0
 
 
-def _choices(round: Round) -> list[dict[str, str]]:
-    """label, name, gloss, key, and names to search by, of each button, in order."""
+def choice_buttons(question: str, categories: Iterable[Category]) -> list[dict[str, str]]:
+    """label, name, gloss, key, and names to search by, of each button, in order.
+
+    `categories`: those that a classify question is answered with.
+    """
     special = {
         NONE: _("None of these"),
         UNSURE: _("Can't tell"),
@@ -184,10 +199,10 @@ def _choices(round: Round) -> list[dict[str, str]]:
         NO: _("No"),
         VERIFY_UNSURE: _("Can't tell"),
     }
-    rows = [(label, special[label], "", "") for label in round.special_labels()]
-    if round.question == Round.Question.CLASSIFY:
+    rows = [(label, special[label], "", "") for label in special_labels(question)]
+    if question == Round.Question.CLASSIFY:
         language = get_language() or ""
-        rows = [*((row.key, *_searched(row, language)) for row in round.categories()), *rows]
+        rows = [*((row.key, *_searched(row, language)) for row in categories), *rows]
     keys = choice_keys([row[0] for row in rows])
     return [
         {

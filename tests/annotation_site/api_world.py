@@ -15,13 +15,15 @@ from django.test import Client, override_settings
 from annotation_site.models import ApiToken, Membership, Role, Round, Task, User, Worker
 from annotation_site.services.accounts import worker_of
 from annotation_site.services.claims import claim_batch
+from annotation_site.services.consent import accept, save_text
+from annotation_site.services.members import make_link
 from annotation_site.services.rounds import open_round
 from annotation_site.services.votes import Answer, record_votes
 from export.models import Release
 from export.services.publish import publish_release
 from export.services.sharing import share_release, terms_of
-from ingest.models import Dataset
-from quality.models import Gold, WorkerAction
+from ingest.models import Dataset, NearTakedown, Takedown
+from quality.models import Gold, PlannedRound, WorkerAction
 from quality.services.adjudication import adjudicate
 from quality.services.consensus import aggregate_round
 from tests.export.world import World
@@ -46,7 +48,12 @@ class ApiWorld:
     assignment: int
     leased: list[int]
     other: Worker
+    planned: PlannedRound
+    near: NearTakedown
     tokens: dict[str, str]
+    """By role; `stranger` has none, `outsider` is the curator of another dataset."""
+    reader: str
+    """The curator's token that may read, and nothing else."""
 
     def get(self, path: str, role: str = "curator", **headers: str) -> Any:
         """The answer to a GET of `/api/v1/PATH` (or a whole address) by the person of this role."""
@@ -60,6 +67,10 @@ class ApiWorld:
         """The answer to a PATCH with JSON."""
         return self.ask("PATCH", path, role, body, {})
 
+    def put(self, path: str, body: Any, role: str = "curator") -> Any:
+        """The answer to a PUT of JSON."""
+        return self.ask("PUT", path, role, body, {})
+
     def delete(self, path: str, role: str = "curator") -> Any:
         """The answer to a DELETE."""
         return self.ask("DELETE", path, role, None, {})
@@ -68,7 +79,8 @@ class ApiWorld:
         """The answer to any request; `role` "" is nobody."""
         address = path if "/api/v1/" in path else f"/api/v1/{path}"
         if role:
-            headers = {"Authorization": f"Bearer {self.tokens[role]}", **headers}
+            token = self.reader if role == "reader" else self.tokens[role]
+            headers = {"Authorization": f"Bearer {token}", **headers}
         data = "" if body is None else json.dumps(body)
         return Client().generic(method, address, data, content_type="application/json", headers=headers)
 
@@ -89,6 +101,20 @@ class ApiWorld:
             "label": ["finch", "yes", "__none__"],
             "category": ["finch"],
             "username": ["some-annotator"],
+            "role": ["annotator"],
+            "link_id": [self.dataset.invitation_links.order_by("pk").values_list("pk", flat=True)[0]],
+            "group_id": [self.plain.image.group_id],
+            "groups": [[self.gold.image.group_id, self.plain.image.group_id]],
+            "images": [[self.plain.image.sha256], "all", "listed"],
+            "image": [self.plain.image.sha256],
+            "source_id": [self.dataset.sources.order_by("pk").values_list("pk", flat=True)[0]],
+            "planned_id": [self.planned.pk],
+            "token_id": [ApiToken.objects.get(name="reader").pk],
+            "near_id": [self.near.pk],
+            "key": ["finch"],
+            "language": ["zh-hans"],
+            "read": [1],
+            "seen": [1],
             "password": ["some-password"],
             "reason": ["to see what happens"],
         }
@@ -115,7 +141,14 @@ def build(folder: Path) -> ApiWorld:
     people["annotator"].save()
     for role in Role.values:
         Membership.objects.create(user=people[role], dataset=dataset, role=role)
+    people["outsider"] = User.objects.create(username="an-outsider")
+    elsewhere = Dataset.objects.create(name="elsewhere")
+    Membership.objects.create(user=people["outsider"], dataset=elsewhere, role=Role.CURATOR)
     tokens = {role: ApiToken.issue(user) for role, user in people.items()}
+    reader = ApiToken.issue(people["curator"], "reader", ApiToken.Scope.READ)
+    make_link(people["curator"], dataset, Role.ANNOTATOR)
+    save_text(people["curator"], dataset, "Stop whenever you like.", seen=0)
+    accept(people["annotator"], dataset, 1)
     images = list(dataset.images.order_by("pk"))
     for image in images[:2]:
         Gold.objects.create(dataset=dataset, image=image, category=world.categories["owl"])
@@ -147,9 +180,14 @@ def build(folder: Path) -> ApiWorld:
     tasks = labelled.tasks.select_related("image").order_by("pk")
     gold, (plain, decided) = tasks.filter(gold=True)[0], tasks.filter(gold=False, vote_set__worker=other)[:2]
     adjudicate(decided, "owl", "ada")
+    planned = PlannedRound.objects.create(
+        dataset=dataset, key="k", asked={}, state="failed", error="no image"
+    )
+    gone = Takedown.objects.create(dataset=dataset, sha256="f" * 64, reason="asked for", by="cora")
+    near = NearTakedown.objects.create(takedown=gone, image=images[-1], distance=3)
     return ApiWorld(
         dataset, labelled, verify, gold, plain, decided, release, run, batch.assignment.pk,
-        [task.pk for task in batch.tasks], other, tokens,
+        [task.pk for task in batch.tasks], other, planned, near, tokens, reader,
     )  # fmt: skip
 
 

@@ -19,8 +19,9 @@ SECRET = {
     "label_accuracy", "settled", "exhausted", "rank", "wanted", "draw", "votes_max",
 }  # fmt: skip
 """Keys that no answer to an annotator has."""
-OPEN_TO_ALL = {"/api/v1/me", "/api/v1/me/rounds", "/api/v1/rounds", "/api/v1/rounds/{round_id}",
-               "/api/v1/datasets", "/api/v1/datasets/{name}/categories", "/api/v1/releases"}  # fmt: skip
+OPEN_TO_ALL = {"/api/v1/me", "/api/v1/me/rounds", "/api/v1/me/tokens", "/api/v1/rounds",
+               "/api/v1/rounds/{round_id}", "/api/v1/joinable", "/api/v1/datasets", "/api/v1/releases",
+               "/api/v1/datasets/{name}/categories", "/api/v1/datasets/{name}/consent"}  # fmt: skip
 """What an annotator may read: the list of releases is empty where none is shared."""
 
 
@@ -49,7 +50,8 @@ def reads(world: ApiWorld) -> Iterator[tuple[str, str]]:
         for turn in range(3):
             address = path
             for name in names:
-                address = address.replace(f"{{{name}}}", str(known[name][turn % len(known[name])]))
+                there = known.get(name, [1])
+                address = address.replace(f"{{{name}}}", str(there[turn % len(there)]))
             yield path, address
 
 
@@ -118,18 +120,50 @@ def test_gold_looks_and_answers_like_any_other(world: ApiWorld) -> None:
         assert world.get("me", "annotator").json()["votes"] == before + 1
 
 
-def test_nothing_but_labelling_is_done_by_an_annotator(world: ApiWorld) -> None:
-    sent = {"label": "owl", "reason": "why not", "action": "suspend", "round": world.labelled.pk}
-    known, tried = world.known(), 0
-    for path, methods in world.get("openapi.json").json()["paths"].items():
+OWN = ("/login", "/votes", "/claim", "/acceptances", "/join", "/consent/acceptance", "/me/tokens/{token_id}")
+"""Writing calls for everybody: to label, to join, for one's own consent and tokens."""
+
+
+def writes(world: ApiWorld) -> Iterator[tuple[str, str, Any]]:
+    """(method, address, the example that its description shows) of every call that changes something."""
+    document, known = world.get("openapi.json").json(), world.known()
+    for path, methods in document["paths"].items():
         for method in set(methods) - {"get"}:
-            if path.endswith(("/login", "/votes", "/claim", "/acceptances")):
-                continue
+            body = None
+            if "requestBody" in methods[method]:
+                schema = methods[method]["requestBody"]["content"]["application/json"]["schema"]
+                body = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]["examples"][0]
             address = path
             for name, values in known.items():
                 address = address.replace(f"{{{name}}}", str(values[0]))
-            for role, status in (("annotator", 403), ("", 401)):
-                answer = world.ask(method.upper(), address, role, sent, {})
-                assert answer.status_code == status, (method, address)
-            tried += 1
-    assert tried >= 6
+            if not path.endswith(OWN):
+                yield method.upper(), address, body
+
+
+def test_nothing_is_done_by_those_who_may_not(world: ApiWorld) -> None:
+    """Annotators, curators of another dataset, tokens that may only read, strangers, and nobody at all."""
+    tried = 0
+    for method, address, body in writes(world):
+        for role, status in (
+            ("annotator", 403),
+            ("outsider", 403),
+            ("reader", 403),
+            ("stranger", 403),
+            ("", 401),
+        ):
+            answer = world.ask(method, address, role, body, {})
+            assert answer.status_code == status, (method, address, role, answer.content)
+        tried += 1
+    assert tried >= 30
+
+
+def test_nothing_of_a_dataset_is_read_from_outside(world: ApiWorld) -> None:
+    for path, address in reads(world):
+        for role in ("outsider", "stranger", ""):
+            status = world.get(address, role).status_code
+            if "/datasets/{name}" in path:
+                assert status == (403 if role else 401), (address, role)
+            elif not path.startswith("/api/v1/releases"):
+                assert status in ((200, 403, 404) if role else (401,)), (address, role)
+    assert world.get("datasets", "outsider").json()["datasets"][0]["name"] == "elsewhere"
+    assert world.get("datasets/birds/members", "reader").status_code == 200
