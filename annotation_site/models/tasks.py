@@ -48,7 +48,9 @@ class Task(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["round", "image", "category"], name="task_once"),
+            models.UniqueConstraint(
+                fields=["round", "image", "category"], condition=~Q(category=None), name="task_once"
+            ),
             models.UniqueConstraint(
                 fields=["round", "image"], condition=Q(category=None), name="task_once_without_category"
             ),
@@ -80,6 +82,7 @@ class Invitation(models.Model):
                 fields=["round", "worker"], condition=Q(task=None), name="invitation_once_without_task"
             ),
         ]
+        indexes = [models.Index(fields=["task"], condition=~Q(task=None), name="invitation_task")]
 
 
 class Participation(models.Model):

@@ -82,7 +82,8 @@ class Vote(models.Model):
         UNDONE = "undone", "taken back by the worker"
         WORKER = "worker", "the worker's votes were voided by a curator"
 
-    task = models.ForeignKey(Task, models.PROTECT, related_name="vote_set", db_index=False)
+    # Its own index, beside that of `vote_once`: a database that deletes a task looks for any vote on it.
+    task = models.ForeignKey(Task, models.PROTECT, related_name="vote_set")
     worker = models.ForeignKey(Worker, models.PROTECT, related_name="vote_set")
     assignment = models.ForeignKey(Assignment, models.SET_NULL, null=True, blank=True, db_index=False)
     answer = models.PositiveSmallIntegerField(choices=Answer)
@@ -103,7 +104,6 @@ class Vote(models.Model):
                 name="vote_has_one_answer",
             ),
         ]
-        indexes = [models.Index(fields=["task"], condition=Q(voided=True), name="vote_voided")]
 
     @property
     def label(self) -> str:
