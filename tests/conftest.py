@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.db import transaction
 from hypothesis import settings as property_tests
 
 # `pytest` by hand looks for new examples each time; `make test` gives the same answer twice.
@@ -22,3 +24,16 @@ def own_folders(settings: Any, tmp_path: Path) -> None:
     settings.STORAGE_URL = str(tmp_path / "data" / "store")
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     cache.clear()
+
+
+@pytest.fixture(scope="module")
+def kept_rows(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """For what all tests of a module look at: a module-scoped fixture that asks for this one may write rows.
+
+    They stand in a transaction around the module's tests, each of which rolls its own changes back. The
+    objects that a test gets must be its own (`deepcopy`, or read anew): nothing rolls those back. Not for a
+    module with a test that commits (`transaction=True`).
+    """
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield
+        transaction.set_rollback(True)

@@ -22,40 +22,50 @@ def make_dataset(images: int = 12, name: str = "pets") -> Dataset:
     for position, key in enumerate(CATEGORIES):
         category = Category.objects.create(dataset=dataset, key=key, name=key.title(), position=position)
         Source.objects.create(dataset=dataset, kind="folder", location=f"/pictures/{key}", category=category)
-    for number in range(images):
-        add_image(dataset, number)
+    add_images(dataset, range(images))
     return dataset
 
 
 def add_image(dataset: Dataset, number: int, group: DuplicateGroup | None = None) -> Image:
     """Picture `number`, alone in a group or as one more member of `group`; found as `NUMBER.jpg`."""
-    sha = hashlib.sha256(f"{dataset.name} {number}".encode()).hexdigest()
-    image = Image.objects.create(
-        dataset=dataset,
-        sha256=sha,
-        phash=number,
-        hash_version=1,
-        format="jpeg",
-        width=160,
-        height=120,
-        bytes=9000,
-    )
+    return add_images(dataset, [number], group)[0]
+
+
+def add_images(dataset: Dataset, numbers: Sequence[int], group: DuplicateGroup | None = None) -> list[Image]:
+    """Pictures with these numbers, each alone in a group or all in `group`; found as `NUMBER.jpg`."""
+    images = [
+        Image(
+            dataset=dataset,
+            sha256=hashlib.sha256(f"{dataset.name} {number}".encode()).hexdigest(),
+            phash=number,
+            hash_version=1,
+            format="jpeg",
+            width=160,
+            height=120,
+            bytes=9000,
+        )
+        for number in numbers
+    ]
+    Image.objects.bulk_create(images)
+    groups = [group or DuplicateGroup(dataset=dataset, representative=i, draw=0.5) for i in images]
     if group is None:
-        image.group = DuplicateGroup.objects.create(dataset=dataset, representative=image, draw=0.5)
-    else:
-        image.group = group
-    image.save(update_fields=["group"])
-    url = f"{number}.jpg"
-    source = dataset.sources.order_by("id")[number % len(CATEGORIES)]
-    Candidate.objects.create(
-        source=source,
-        url=url,
-        url_sha256=hashlib.sha256(url.encode()).hexdigest()[:32],
-        state=Candidate.State.STORED,
-        image=image,
-        licence="CC0",
+        DuplicateGroup.objects.bulk_create(groups)
+    for image, own in zip(images, groups, strict=True):
+        image.group = own
+    Image.objects.bulk_update(images, ["group"])
+    sources = list(dataset.sources.order_by("id"))
+    Candidate.objects.bulk_create(
+        Candidate(
+            source=sources[number % len(CATEGORIES)],
+            url=f"{number}.jpg",
+            url_sha256=hashlib.sha256(f"{number}.jpg".encode()).hexdigest()[:32],
+            state=Candidate.State.STORED,
+            image=image,
+            licence="CC0",
+        )
+        for number, image in zip(numbers, images, strict=True)
     )
-    return image
+    return images
 
 
 def truth_of(image: Image) -> str:

@@ -1,6 +1,7 @@
 """More gold after a person decided so: promised once, given, answered, and what is proposed then."""
 
 import json
+from copy import deepcopy
 
 import pytest
 from django.urls import reverse
@@ -72,17 +73,17 @@ def test_more_right_answers_speak_more_for_the_worker_and_one_alone_for_nobody()
 # --- on the site ------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def round(db):
-    dataset = make_dataset(120)
+def open_round(name="pets"):
+    dataset = make_dataset(120, name)
     add_gold(dataset, [(f"{n}.jpg", CATEGORIES[n % 3]) for n in range(40)])
     plan = RoundPlan(votes_min=3, votes_max=6, audit_rate=0.0, gold_rate=0.05, title="First")
     return open_labelling_round(dataset, "classify", plan=plan)
 
 
-@pytest.fixture
-def even(round):
-    """A worker who is flagged for an even pace and was warned."""
+@pytest.fixture(scope="module")
+def made(kept_rows):
+    """A round, and a worker in it who is flagged for an even pace and was warned."""
+    round = open_round()
     worker = make_worker("even")
     peer = make_worker("peer")
     promise_gold(locked_participation(round, peer), round, 40)
@@ -90,7 +91,17 @@ def even(round):
     vote_all(round, worker, always_right, 12)
     WorkerAction.objects.create(worker=worker, dataset=round.dataset, action="warn", reason="x")
     flag(worker, round)
-    return worker
+    return round, worker
+
+
+@pytest.fixture
+def round(db, made):
+    return deepcopy(made[0])
+
+
+@pytest.fixture
+def even(db, made):
+    return deepcopy(made[1])
 
 
 def flag(worker, round):
@@ -175,8 +186,9 @@ def test_gold_of_closed_rounds_does_not_come_and_retired_gold_says_nothing(round
     assert trial_of(even, round.dataset).coming == 0
 
 
-def test_unsure_is_neither_right_nor_wrong_and_verify_rounds_are_judged_by_what_is_proposed(round):
-    dataset = round.dataset
+@pytest.mark.django_db
+def test_unsure_is_neither_right_nor_wrong_and_verify_rounds_are_judged_by_what_is_proposed():
+    dataset = open_round("strays").dataset
     plan = RoundPlan(votes_min=2, votes_max=4, audit_rate=0.0, gold_rate=0.2)
     verify = open_labelling_round(dataset, "verify", plan=plan)
     worker = make_worker("v")

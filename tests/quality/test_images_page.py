@@ -1,5 +1,6 @@
 """The page of images: what it shows by filter and order, that pages join up, and that it stays bounded."""
 
+from copy import deepcopy
 from datetime import UTC, datetime
 
 import pytest
@@ -44,8 +45,8 @@ def round_to(number):
     return float(f"{number:.6f}")
 
 
-@pytest.fixture
-def dataset():
+@pytest.fixture(scope="module")
+def made(kept_rows):
     dataset = make_dataset(30)
     group = Image.objects.get(dataset=dataset, phash=3).group
     add_image(dataset, 103, group=group)
@@ -56,6 +57,11 @@ def dataset():
     dataset.images_stored = dataset.images.count()
     dataset.save()
     return dataset
+
+
+@pytest.fixture
+def dataset(db, made):
+    return deepcopy(made)
 
 
 @pytest.fixture

@@ -1,3 +1,5 @@
+from copy import deepcopy
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -15,23 +17,29 @@ from tests.quality.scenes import add_image, always_right, crowd, make_dataset, r
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def dataset():
+@pytest.fixture(scope="module")
+def made(kept_rows):
+    """A round after its first pass; four workers, good and bad."""
     dataset = make_dataset(30)
     add_image(dataset, 100, group=Image.objects.get(dataset=dataset, phash=0).group)
     add_gold(dataset, [("0.jpg", "cat"), ("1.jpg", "dog")])
     add_references(dataset, [("4.jpg", "dog", "anna"), ("5.jpg", "eel", "anna")])
-    return dataset
-
-
-@pytest.fixture
-def round(dataset):
     # Gold often enough that each of the four meets both questions, whichever places the draw picks.
     plan = RoundPlan(votes_min=4, votes_max=6, gold_rate=0.4, audit_rate=0.0, title="First pass")
     round = open_labelling_round(dataset, "classify", plan=plan)
     crowd(round, [always_right, right_with(0.8, 1), right_with(0.6, 2), lambda *_: "cat"])
     aggregate_round(round)
     return round
+
+
+@pytest.fixture
+def round(db, made):
+    return deepcopy(made)
+
+
+@pytest.fixture
+def dataset(round):
+    return round.dataset
 
 
 def person(client, dataset, role):
@@ -219,12 +227,14 @@ def test_settle_now_runs_a_pass_and_close_closes(curator, dataset, round):
     assert "Close this round" not in curator.get(pages(dataset, round)["round"]).content.decode()
 
 
-def test_empty_pages_say_what_to_do(curator, dataset):
-    assert "manage.py open_round pets" in curator.get(reverse("rounds", args=["pets"])).content.decode()
-    assert "manage.py aggregate pets" in curator.get(reverse("workers", args=["pets"])).content.decode()
-    assert "manage.py aggregate pets" in curator.get(reverse("review", args=["pets"])).content.decode()
+def test_empty_pages_say_what_to_do(client):
+    dataset = make_dataset(3, "zebras")
+    curator = person(client, dataset, "curator")
+    assert "manage.py open_round zebras" in curator.get(reverse("rounds", args=["zebras"])).content.decode()
+    assert "manage.py aggregate zebras" in curator.get(reverse("workers", args=["zebras"])).content.decode()
+    assert "manage.py aggregate zebras" in curator.get(reverse("review", args=["zebras"])).content.decode()
     round = open_labelling_round(dataset, "classify")
-    assert "No pass yet" in curator.get(reverse("round", args=["pets", round.pk])).content.decode()
+    assert "No pass yet" in curator.get(reverse("round", args=["zebras", round.pk])).content.decode()
 
 
 # --- at any size --------------------------------------------------------------------------------------

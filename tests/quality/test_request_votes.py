@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 
 import numpy as np
 import pandas as pd
@@ -39,20 +40,32 @@ pytestmark = pytest.mark.django_db
 PLAN = RoundPlan(votes_min=2, votes_max=5, confidence=0.9, audit_rate=0.0)
 
 
-@pytest.fixture
-def dataset():
-    return make_dataset(12)
-
-
-@pytest.fixture
-def settled(dataset):
-    """A round whose twelve tasks are settled with two votes each."""
+@pytest.fixture(scope="module")
+def made(kept_rows):
+    dataset = make_dataset(12)
     round = open_labelling_round(dataset, "classify", plan=PLAN)
     crowd(round, [always_right] * 2)
     aggregate_round(round)
     round.refresh_from_db()
     assert round.tasks_settled == 12
     return round
+
+
+@pytest.fixture
+def settled(db, made):
+    """A round whose twelve tasks are settled with two votes each."""
+    return deepcopy(made)
+
+
+@pytest.fixture
+def dataset(settled):
+    return settled.dataset
+
+
+@pytest.fixture
+def unasked(db):
+    """A dataset without a round."""
+    return make_dataset(12, "strays")
 
 
 def task_of(round, number):
@@ -149,7 +162,8 @@ def test_known_answers_and_experts_decisions_are_never_reopened(dataset, settled
     assert list(settled.tasks.filter(state=Task.State.OPEN).values_list("image__phash", flat=True)) == [2]
 
 
-def test_gold_that_is_given_out_is_left_alone(dataset):
+def test_gold_that_is_given_out_is_left_alone(unasked):
+    dataset = unasked
     add_gold(dataset, [("0.jpg", "cat"), ("1.jpg", "dog")])
     round = open_labelling_round(
         dataset, "classify", plan=RoundPlan(votes_min=2, votes_max=5, gold_rate=0.3, audit_rate=0)
@@ -183,7 +197,8 @@ def test_copies_stand_for_their_group_and_are_asked_about_once(dataset, settled)
     assert ask_about(dataset, [Doubt(number, "")], "by task number").tasks == 1
 
 
-def test_a_verify_round_is_asked_about_the_doubted_label_only(dataset):
+def test_a_verify_round_is_asked_about_the_doubted_label_only(unasked):
+    dataset = unasked
     copy = add_image(dataset, 101, group=Image.objects.get(dataset=dataset, phash=0).group)
     assert truth_of(copy) == "eel"
     round = open_labelling_round(dataset, "verify", plan=PLAN)

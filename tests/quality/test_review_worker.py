@@ -1,6 +1,7 @@
 """`review_worker` and the options of `add_gold` that look after gold, as a shell sees them."""
 
 import json
+from copy import deepcopy
 
 import pytest
 
@@ -14,20 +15,30 @@ from tests.quality.scenes import always_right, crowd, make_dataset, make_worker,
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def round():
-    dataset = make_dataset(60)
+def open_round(name):
+    dataset = make_dataset(60, name)
     add_gold(dataset, [(f"{n}.jpg", ("cat", "dog", "eel")[n % 3]) for n in range(6)])
     plan = RoundPlan(votes_min=4, votes_max=6, audit_rate=0.0, gold_rate=0.2)
     return open_labelling_round(dataset, "classify", plan=plan)
 
 
-@pytest.fixture
-def bad(round):
-    """The flagged one of four; the others are always right."""
+@pytest.fixture(scope="module")
+def made(kept_rows):
+    """A round, and the flagged one of its four workers; the others are always right."""
+    round = open_round("pets")
     workers = crowd(round, [always_right, always_right, always_right, lambda *_: "cat"])
     aggregate_round(round)
-    return workers[3]
+    return round, workers[3]
+
+
+@pytest.fixture
+def round(db, made):
+    return deepcopy(made[0])
+
+
+@pytest.fixture
+def bad(db, made):
+    return deepcopy(made[1])
 
 
 def test_flagged_workers_with_what_is_proposed(run, bad):
@@ -39,9 +50,10 @@ def test_flagged_workers_with_what_is_proposed(run, bad):
     assert out.startswith(f"{bad.code}: give the worker no more work (constant: ")
 
 
-def test_nobody_flagged(run, round):
-    assert run("review_worker", "pets") == (0, "no worker is flagged\n", "")
-    assert json.loads(run("review_worker", "pets", "--json")[1]) == {"proposals": []}
+def test_nobody_flagged(run):
+    open_round("zebras")
+    assert run("review_worker", "zebras") == (0, "no worker is flagged\n", "")
+    assert json.loads(run("review_worker", "zebras", "--json")[1]) == {"proposals": []}
 
 
 def test_one_worker_by_code_or_user_name(run, bad, round):
@@ -132,12 +144,13 @@ GOLD_REFUSED = [
 ]
 
 
-def test_gold_refuses_bad_arguments(run, round):
+def test_gold_refuses_bad_arguments(run):
+    round = open_round("zebras")  # of which nothing is settled
     for words, said in GOLD_REFUSED:
-        code, out, err = run("add_gold", "pets", *words)
+        code, out, err = run("add_gold", "zebras", *words)
         assert (code, out) == (2, ""), words
         assert said in err
-    assert Gold.objects.filter(retired=None).count() == 6
+    assert Gold.objects.filter(dataset=round.dataset, retired=None).count() == 6
 
 
 def test_a_worker_of_another_dataset_is_nobody_here(run, round):
@@ -145,10 +158,11 @@ def test_a_worker_of_another_dataset_is_nobody_here(run, round):
     assert run("review_worker", "pets", "elsewhere")[0] == 2
 
 
-def test_more_than_one_flag_never_hides_a_worker(run, round):
+def test_more_than_one_flag_never_hides_a_worker(run):
+    round = open_round("zebras")
     workers = crowd(round, [right_with(0.9, n) for n in range(3)] + [lambda *_: "cat"] * 2)
     aggregate_round(round)
-    told = json.loads(run("review_worker", "pets", "--json")[1])["proposals"]
+    told = json.loads(run("review_worker", "zebras", "--json")[1])["proposals"]
     assert {row["worker"] for row in told} <= {worker.code for worker in workers}
     assert [row["worker"] for row in told] == sorted(row["worker"] for row in told)
 

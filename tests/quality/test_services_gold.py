@@ -1,6 +1,7 @@
 """Gold in a dataset: fresh from settled images, handed out once, retired when it leaked."""
 
 import random
+from copy import deepcopy
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,8 +21,8 @@ from tests.quality.scenes import always_right, crowd, make_dataset, make_worker,
 PLAN = RoundPlan(votes_min=3, votes_max=5, audit_rate=0.0)
 
 
-@pytest.fixture
-def settled(db):
+@pytest.fixture(scope="module")
+def made(kept_rows):
     """60 pictures labelled by five who are always right: gold 0, reference 1, test split 2."""
     dataset = make_dataset(60)
     add_gold(dataset, [("0.jpg", "cat")])
@@ -32,6 +33,11 @@ def settled(db):
     crowd(round, [always_right] * 5)
     aggregate_round(round)
     return dataset
+
+
+@pytest.fixture
+def settled(db, made):
+    return deepcopy(made)
 
 
 def test_settled_gold_is_balanced_and_never_known_or_of_the_test_split(settled):
@@ -103,7 +109,7 @@ def transactional_clean(db):
 @pytest.mark.django_db
 @pytest.mark.parametrize("rate", [0.1, 0.3])
 def test_the_planned_share_of_places_is_gold(rate):
-    dataset = make_dataset(240)
+    dataset = make_dataset(240, "zebras")
     add_gold(dataset, [(f"{n}.jpg", ("cat", "dog", "eel")[n % 3]) for n in range(90)])
     plan = RoundPlan(votes_min=9, votes_max=9, audit_rate=0.0, gold_rate=rate)
     round = open_labelling_round(dataset, "classify", plan=plan)

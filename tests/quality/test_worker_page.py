@@ -1,5 +1,7 @@
 """The worker's page: skill as of now, flags, decisions with reasons; voiding asks first; feedback."""
 
+from copy import deepcopy
+
 import pytest
 from django.urls import reverse
 from django.utils import timezone
@@ -21,8 +23,9 @@ def always_cat(*_) -> str:
     return "cat"
 
 
-@pytest.fixture
-def round():
+@pytest.fixture(scope="module")
+def made(kept_rows):
+    """A round whose last pass found one bad worker."""
     dataset = make_dataset(60)
     add_gold(dataset, [(f"{n}.jpg", ("cat", "dog", "eel")[n % 3]) for n in range(9)])
     plan = RoundPlan(
@@ -30,15 +33,20 @@ def round():
     )
     round = open_labelling_round(dataset, "classify", plan=plan)
     crowd(round, [always_right] * 3)
-    return round
-
-
-@pytest.fixture
-def bad(round):
     bad = make_worker("bad")
     vote_all(round, bad, always_cat, 40)
     aggregate_round(round)
-    return bad
+    return round, bad
+
+
+@pytest.fixture
+def round(db, made):
+    return deepcopy(made[0])
+
+
+@pytest.fixture
+def bad(db, made):
+    return deepcopy(made[1])
 
 
 def logged_in(client, dataset, role, name="carl"):
