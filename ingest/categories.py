@@ -16,7 +16,7 @@ from ingest.tables import BadTable, read_table
 
 _COLUMNS = ("id", "name", "gloss", "parent", "synonyms")
 TRANSLATED = ("name", "gloss", "synonyms")
-_LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z0-9]{2,8})*")
+LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z0-9]{2,8})*")
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -90,7 +90,7 @@ def _translations(frame: pd.DataFrame) -> list[dict[str, dict[str, str]]]:
         part, colon, language = str(column).partition(":")
         if not colon or part not in TRANSLATED:
             continue
-        if not _LANGUAGE.fullmatch(language):
+        if not LANGUAGE.fullmatch(language):
             raise BadTable(f"column {column!r}: {language!r} is no language code such as zh-hans")
         for row, cell in zip(found, frame[column], strict=True):
             if text := str(cell).strip():

@@ -17,6 +17,9 @@ LOGGED_IN = [Token(), Session()]
 Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Name = Annotated[str, Field(max_length=64)]
 """A dataset's name in an address."""
+NO_NUL = r"^[^\x00]*$"
+"""Texts without the one character that no database column holds."""
+Line = Annotated[str, Field(max_length=200, pattern=NO_NUL)]
 Reason = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]
 """Why something is done: kept with it."""
 

@@ -48,23 +48,32 @@ def page(
         HttpError: 422, a cursor that this list did not give.
     """
     if cursor:
-        rows = rows.filter(_after(keys, _read(cursor, keys)))
+        rows = rows.filter(_after(keys, read(cursor, keys)))
     order = [f"-{key.field}" if key.falling else key.field for key in keys]
     found = list(rows.order_by(*order)[: limit + 1])
     if len(found) <= limit:
         return found, None
     last = [_value(found[limit - 1], key.field) for key in keys]
-    asked = {**request.GET.dict(), "cursor": _write(last)}
-    return found[:limit], request.build_absolute_uri(f"{request.path}?{urlencode(asked)}")
+    return found[:limit], following(request, last)
+
+
+def following(request: HttpRequest, last: Sequence[Any]) -> str:
+    """The address of the answer that begins after the row with these sort keys."""
+    asked = {**request.GET.dict(), "cursor": write(last)}
+    return request.build_absolute_uri(f"{request.path}?{urlencode(asked)}")
 
 
 def _after(keys: Sequence[By], values: Sequence[Any]) -> Q:
-    """Rows behind the one with these values: larger in the first key, or as large and larger in the next."""
+    """Rows behind the one with these values: larger in the first key, or as large and larger in the next.
+
+    That the first key is no smaller is said once more: an index serves a range, and no OR.
+    """
+    first = f"{keys[0].field}__{'lte' if keys[0].falling else 'gte'}"
     found, equal = Q(), Q()
     for key, value in zip(keys, values, strict=True):
         found |= equal & Q(**{f"{key.field}__{'lt' if key.falling else 'gt'}": value})
         equal &= Q(**{key.field: value})
-    return found
+    return Q(**{first: values[0]}) & found
 
 
 def _value(row: Model, field: str) -> Any:
@@ -73,11 +82,17 @@ def _value(row: Model, field: str) -> Any:
     return row
 
 
-def _write(values: Sequence[Any]) -> str:
+def write(values: Sequence[Any]) -> str:
+    """The cursor of a row with these sort keys."""
     return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
 
 
-def _read(cursor: str, keys: Sequence[By]) -> list[Any]:
+def read(cursor: str, keys: Sequence[By]) -> list[Any]:
+    """The sort keys that `write` wrote.
+
+    Raises:
+        HttpError: 422, a cursor that no list of these keys gave.
+    """
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         values = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from django.http import HttpRequest
-from ninja import Router, Schema
+from django.http import Http404, HttpRequest
+from ninja import Field, Router, Schema
 
-from annotation_site.api.access import LOGGED_IN, Name, dataset_of, user_of
+from annotation_site.api.access import LOGGED_IN, NO_NUL, Line, Name, dataset_of, user_of
 from annotation_site.api.cursors import By, Cursor, Limit, page
-from annotation_site.api.problems import READING
+from annotation_site.api.examples import shown
+from annotation_site.api.problems import PROBLEMS, READING
 from annotation_site.models import Role, User
 from annotation_site.services.access import datasets_for
+from ingest.categories import LANGUAGE
+from ingest.models import KEY_PATTERN, Category
+from ingest.services.translations import UnknownCategory, translate_categories
 
 router = Router(tags=["datasets"], auth=LOGGED_IN)
+
+
+Long = Annotated[str, Field(max_length=20_000, pattern=NO_NUL)]
 
 
 class DatasetOut(Schema):
@@ -35,6 +42,17 @@ class DatasetsOut(Schema):
     next: str | None
 
 
+class Words(Schema):
+    """What a category is called in a language; what is left out is as in the dataset's own."""
+
+    model_config = shown(name="燕雀", gloss="一种小型鸣禽", synonyms="雀|雀鸟")
+    name: Line | None = None
+    gloss: Annotated[str, Field(max_length=20_000, pattern=NO_NUL)] | None = None
+    synonyms: Annotated[str, Field(max_length=20_000, pattern=NO_NUL, description="parted by |")] | None = (
+        None
+    )
+
+
 class CategoryOut(Schema):
     """A category. `id` is what votes and files call it; a retired one is chosen no more."""
 
@@ -45,6 +63,7 @@ class CategoryOut(Schema):
     parent: str | None
     retired: datetime | None
     merged_into: str | None
+    translations: dict[str, dict[str, str]]
 
 
 class CategoriesOut(Schema):
@@ -80,19 +99,45 @@ def categories(request: HttpRequest, name: Name, cursor: Cursor, limit: Limit, r
     found = dataset_of(request, name, *Role.values).categories.select_related("parent", "merged_into")
     order = [By("position", int), By("key", str)]
     rows, following = page(request, found if retired else found.current(), order, cursor, limit)
-    lines = [
-        {
-            "id": row.key,
-            "name": row.name,
-            "gloss": row.gloss,
-            "synonyms": row.synonym_list,
-            "parent": row.parent.key if row.parent else None,
-            "retired": row.retired,
-            "merged_into": row.merged_into.key if row.merged_into else None,
-        }
-        for row in rows
-    ]
-    return {"categories": lines, "next": following}
+    return {"categories": [_category(row) for row in rows], "next": following}
+
+
+@router.put(
+    "datasets/{name}/categories/{key}/translations/{language}",
+    response={200: CategoryOut, **PROBLEMS},
+    url_name="category_translation",
+)
+def translate(
+    request: HttpRequest,
+    name: Name,
+    key: Annotated[str, Field(pattern=KEY_PATTERN, max_length=100)],
+    language: Annotated[str, Field(pattern=f"^{LANGUAGE.pattern}$", max_length=35)],
+    body: Words,
+) -> Any:
+    """Say what a category is called in another language; its id, and what releases say, stay. Curators only.
+
+    What is left out stays as it was.
+    """
+    dataset = dataset_of(request, name)
+    words = {part: text for part, text in body.dict().items() if text is not None}
+    try:
+        translate_categories(dataset, {key: {language: words}} if words else {key: {}})
+    except UnknownCategory as error:
+        raise Http404(f"{error}.") from None
+    return _category(dataset.categories.select_related("parent", "merged_into").get(key=key))
+
+
+def _category(row: Category) -> dict[str, Any]:
+    return {
+        "id": row.key,
+        "name": row.name,
+        "gloss": row.gloss,
+        "synonyms": row.synonym_list,
+        "parent": row.parent.key if row.parent else None,
+        "retired": row.retired,
+        "merged_into": row.merged_into.key if row.merged_into else None,
+        "translations": row.translations,
+    }
 
 
 def _roles(user: User) -> dict[int | None, set[str]]:

@@ -12,7 +12,9 @@ from ninja import NinjaAPI, Schema
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from annotation_site.services import refusals
+from annotation_site.services.joining import LinkClosed, NoEntrance
 from annotation_site.services.logins import PAUSE, TooManyTries, WrongPassword
+from annotation_site.services.members import NoSuchPerson
 
 log = logging.getLogger(__name__)
 PROBLEM_JSON = "application/problem+json"
@@ -26,6 +28,9 @@ _STATUS: dict[type[refusals.Refusal], int] = {
     refusals.KeyReused: 409,
     WrongPassword: 401,
     TooManyTries: 429,
+    NoSuchPerson: 404,
+    NoEntrance: 404,
+    LinkClosed: 410,
 }
 
 
@@ -50,6 +55,8 @@ READING = {401: Problem, 403: Problem, 404: Problem, 422: Problem}
 """How a call that reads may fail."""
 PROBLEMS = {**READING, 409: Problem}
 """How a call that writes may fail."""
+MUCH = {**PROBLEMS, 413: Problem}
+"""How one may fail that is sent long lists."""
 
 
 def problem(status: int, detail: str, **more: Any) -> JsonResponse:

@@ -16,6 +16,7 @@ from django.utils.http import parse_etags
 from ninja import NinjaAPI, Swagger
 from ninja.openapi.schema import OpenAPISchema
 
+from annotation_site.api.examples import fill_in
 from annotation_site.api.problems import PROBLEM_JSON, logged_problem
 
 
@@ -54,8 +55,9 @@ class SiteApi(NinjaAPI):
         return tagged(request, f'W/"{tag}"', lambda: answer)
 
     def get_openapi_schema(self, **asked: Any) -> OpenAPISchema:
-        """The description, in which errors have the content type that they are sent with."""
+        """The description: errors have the content type that they are sent with, names an example."""
         schema = super().get_openapi_schema(**asked)
+        fill_in(schema["paths"])
         for methods in schema["paths"].values():
             for operation in methods.values():
                 for status, response in operation["responses"].items():

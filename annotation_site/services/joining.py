@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -89,6 +89,14 @@ def open_door(name: str) -> Door:
 def open_datasets() -> QuerySet[Dataset]:
     """The datasets that everybody may join."""
     return Dataset.objects.filter(entrance__sign_up=Entrance.SignUp.OPEN)
+
+
+def joinable(user: User) -> QuerySet[Dataset]:
+    """The open datasets in which this person has no role yet, neither here nor everywhere."""
+    if not user.is_active or user.is_superuser:
+        return Dataset.objects.none()
+    own = user.memberships.filter(Q(dataset=OuterRef("pk")) | Q(dataset=None))
+    return open_datasets().filter(~Exists(own))
 
 
 def is_inside(user: User, door: Door) -> bool:

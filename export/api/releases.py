@@ -1,4 +1,4 @@
-"""Releases, and how far a dataset is on its way to one. Added to the API when its addresses are made."""
+"""Releases, and how far a dataset is on its way to one."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from django.urls import reverse
 from ninja import Field, Query, Router, Schema
 from ninja.errors import AuthenticationError
 
-from annotation_site.api import api
 from annotation_site.api.access import LOGGED_IN, Name, dataset_of
 from annotation_site.api.auth import caller
+from annotation_site.api.examples import SHA256, shown
 from annotation_site.api.problems import READING, Problem, problem
 from annotation_site.api.site_api import tagged
 from annotation_site.models import Role, Round, User
@@ -85,6 +85,7 @@ class TermsOut(Schema):
 class AcceptIn(Schema):
     """Accepting the terms with this SHA-256, with what they ask for."""
 
+    model_config = shown(sha256=SHA256, name="Mei Lin", email="mei@example.org", purpose="teaching")
     sha256: Annotated[str, Field(max_length=64)]
     name: Annotated[str, Field(max_length=200)] = ""
     email: Annotated[str, Field(max_length=254)] = ""
@@ -342,6 +343,3 @@ def _lines(request: HttpRequest, release: Release, rows: Iterator[dict[str, Any]
 def _address(request: HttpRequest, name: str, release: Release, *more: str) -> str:
     path = reverse(name, args=[release.dataset.name, release.version, *more])
     return request.build_absolute_uri(path)
-
-
-api.add_router("", router)

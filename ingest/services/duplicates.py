@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 
 from django.db import transaction
 from django.db.models import F
+from django.db.models.functions import Greatest
 
 from ingest.duplicates import Record, choose_representative
 from ingest.models import Dataset, DuplicateDecision, DuplicateGroup, Image
@@ -55,7 +56,8 @@ def join_groups(dataset: Dataset, group_ids: Iterable[int], by: str) -> Duplicat
     Image.objects.filter(group__in=others).update(group=survivor)
     DuplicateGroup.objects.filter(pk__in=[group.pk for group in others]).delete()
     measure(survivor)
-    Dataset.objects.filter(pk=dataset.pk).update(groups_found=F("groups_found") - len(others))
+    fewer = Greatest(F("groups_found") - len(others), 0)
+    Dataset.objects.filter(pk=dataset.pk).update(groups_found=fewer)
     return survivor
 
 

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_POST, require_safe
 from ingest.duplicates import DEFAULT_RADIUS
 from ingest.models import Dataset, DuplicateGroup, Image
 from ingest.services.duplicates import CannotChange, distance, join_groups, split_off
-from ingest.services.images import resolve_images
+from ingest.services.group_names import groups_named
 from ingest.views.access import CURATOR, READERS, dataset_for, has_role
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,6 @@ PAGE = 20
 MEMBERS = 24
 """Members shown of a group: a multiple of 2, 3, 4 and 6 columns."""
 COUNTED_TO = 1_000
-MOST_JOINED = 50
 LARGEST, WIDEST = "largest", "widest"
 ORDERS = {
     LARGEST: ("size", gettext_lazy("the largest first")),
@@ -89,12 +88,9 @@ def join(request: HttpRequest, name: str) -> HttpResponse:
     dataset = dataset_for(request, name, *CURATOR)
     try:
         ids = _chosen_groups(request, dataset)
-        groups = list(
-            dataset.groups.filter(pk__in=ids).select_related("representative").order_by("draw", "pk")
-        )
-        if len(groups) < 2 or len(groups) != len(ids) or len(ids) > MOST_JOINED:
-            raise CannotChange(_("Choose from two to fifty duplicate groups of this dataset."))
         if "confirmed" not in request.POST:
+            held = dataset.groups.filter(pk__in=ids)
+            groups = list(held.select_related("representative").order_by("draw", "pk"))
             files = sum(group.size for group in groups)
             context = {
                 "dataset": dataset,
@@ -159,17 +155,7 @@ def _chosen_groups(request: HttpRequest, dataset: Dataset) -> list[int]:
     ids = {int(text) for text in request.POST.getlist("group") if _is_number(text)}
     # Without NUL, which a database may refuse to look for.
     given = [text.replace("\0", "�").strip()[:4096] for text in request.POST.getlist("file")[:2]]
-    names = [text for text in given if text]
-    found = resolve_images(dataset, names)
-    for missing in (*found.unknown, *found.ambiguous):
-        raise CannotChange(_("No single picture of this dataset goes by %(name)s.") % {"name": missing[:200]})
-    for image in found.found.values():
-        if image.group_id is None:
-            raise CannotChange(_("%(name)s has no group yet: run dedup first.") % {"name": image.sha256})
-        ids.add(image.group_id)
-    if names and len(ids) < 2:
-        raise CannotChange(_("These two are in one group already."))
-    return sorted(ids)
+    return groups_named(dataset, ids, [text for text in given if text])
 
 
 def _refused(request: HttpRequest, dataset: Dataset, error: CannotChange) -> HttpResponse:

@@ -13,7 +13,7 @@ from annotation_site.api.access import LOGGED_IN, Name, dataset_of
 from annotation_site.api.cursors import OLDEST, Cursor, Limit, page
 from annotation_site.api.problems import READING
 from annotation_site.models import Role, Task, Vote
-from ingest.models import Candidate, Image
+from ingest.models import Candidate, Image, Takedown
 from quality.api.review import DecisionOut, decision_line
 from quality.models import Adjudication, Consensus, Gold, Reference
 
@@ -61,8 +61,26 @@ class KnownOut(Schema):
     retired: datetime | None = None
 
 
+class ReleasedAs(Schema):
+    """A release that holds this very file, and what it calls it."""
+
+    version: str
+    label: str
+
+
+class TakenDownOut(Schema):
+    """Why the image is shown no more, who decided it and when."""
+
+    reason: str
+    by: str
+    created: datetime
+
+
 class ImageOut(Schema):
-    """An image. `representative`: the one of its duplicate group that is labelled; `copies`: the others."""
+    """An image. `representative`: the one of its duplicate group that is labelled; `copies`: the others.
+
+    Where `taken_down` says why, the addresses of its picture show nothing any more.
+    """
 
     image: str
     width: int
@@ -74,7 +92,10 @@ class ImageOut(Schema):
     image_url: str
     thumbnail_url: str
     representative: str | None
+    group: int | None
     copies: list[str]
+    taken_down: TakenDownOut | None
+    releases: list[ReleasedAs]
     tasks: list[AskedTask]
     references: list[KnownOut]
     gold: list[KnownOut]
@@ -145,7 +166,10 @@ def image(request: HttpRequest, name: Name, sha256: Sha) -> Any:
         "image_url": full,
         "thumbnail_url": thumb,
         "representative": group.representative.sha256 if group and group.representative else None,
-        "copies": [member.sha256 for member in members if member.pk != shown.pk],
+        "group": shown.group_id,
+        "copies": [m.sha256 for m in members if m.pk != shown.pk and m.taken_down is None],
+        "taken_down": _taken_down(shown),
+        "releases": _releases(shown),
         "tasks": _tasks(ids),
         "references": [{"image": r.image.sha256, "label": r.label, "by": r.expert} for r in references],
         "gold": [
@@ -207,6 +231,23 @@ def candidates(request: HttpRequest, name: Name, sha256: Sha, cursor: Cursor, li
         for row in rows
     ]
     return {"candidates": lines, "next": following}
+
+
+def _taken_down(image: Image) -> dict[str, Any] | None:
+    if image.taken_down is None:
+        return None
+    entry = Takedown.objects.filter(dataset=image.dataset_id, sha256=image.sha256).first()
+    return {
+        "reason": entry.reason if entry else "",
+        "by": entry.by if entry else "",
+        "created": entry.created if entry else image.taken_down,
+    }
+
+
+def _releases(image: Image) -> list[dict[str, str]]:
+    """The newest first. Its split there is the release's to tell."""
+    held = image.release_images.select_related("release", "category").order_by("-release_id")[:SHOWN]
+    return [{"version": row.release.version, "label": row.category.key} for row in held]
 
 
 def _image(request: HttpRequest, name: str, sha256: str, *roles: str) -> Image:

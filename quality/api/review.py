@@ -12,6 +12,7 @@ from ninja import Field, Query, Router, Schema, Status
 
 from annotation_site.api.access import LOGGED_IN, Id, Name, dataset_of, user_of
 from annotation_site.api.cursors import By, Cursor, Limit, page
+from annotation_site.api.examples import shown
 from annotation_site.api.problems import PROBLEMS, READING
 from annotation_site.models import NO, YES, Role, Task
 from quality.models import Adjudication, Consensus
@@ -66,6 +67,7 @@ class ReviewOut(Schema):
 class DecideIn(Schema):
     """The answer: a category id, `__none__`, `yes` or `no`."""
 
+    model_config = shown(label="finch")
     label: Annotated[str, Field(min_length=1, max_length=100)]
 
 
@@ -81,7 +83,7 @@ def review(
     """Tasks by how unsure their consensus is, the most uncertain first; gold left out."""
     dataset = dataset_of(request, name, Role.REVIEWER, Role.RESEARCHER)
     held = Consensus.objects.filter(task__gold=False, task__round__dataset=dataset)
-    held = held.exclude(task__state=Task.State.WITHDRAWN)
+    held = held.exclude(task__state=Task.State.WITHDRAWN).filter(task__image__taken_down=None)
     if round:
         held = held.filter(task__round=round)
     if category in (YES, NO):

@@ -14,9 +14,10 @@ from ninja.errors import HttpError
 
 from annotation_site.api.access import LOGGED_IN, Id, Name, dataset_of, user_of
 from annotation_site.api.cursors import NEWEST, Cursor, Limit, page
+from annotation_site.api.examples import shown
 from annotation_site.api.problems import PROBLEMS, READING
 from annotation_site.models import Role, Round
-from annotation_site.services.changing import change_round, pause_round, reopen_round
+from annotation_site.services.changing import pause_round, reopen_round
 from annotation_site.services.claims import MAX_BATCH
 from annotation_site.services.refusals import RoundNotOpen
 from annotation_site.services.rounds import close_round
@@ -26,6 +27,7 @@ from quality.models import QCPass
 from quality.services import report
 from quality.services.consensus import estimated_accuracy
 from quality.services.forecast import foretold, vote_price
+from quality.services.round_changes import apply_change, foretell
 from quality.services.settling import Wish
 
 log = logging.getLogger(__name__)
@@ -112,6 +114,7 @@ class RoundOut(RoundLine):
 class ChangeIn(Schema):
     """Other numbers for a round that is not closed; what is left out stays as it is. `price`: in USD."""
 
+    model_config = shown(votes_max=7, confidence=0.97, price="0.02")
     title: Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")] | None = None
     votes_min: Annotated[int, Field(ge=1, le=1_000)] | None = None
     votes_max: Annotated[int, Field(ge=1, le=1_000)] | None = None
@@ -119,6 +122,16 @@ class ChangeIn(Schema):
     price: Annotated[Decimal, Field(ge=0, lt=10_000, decimal_places=4)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=MAX_BATCH)] | None = None
     lease_seconds: Annotated[int, Field(ge=60, le=7 * 86_400)] | None = None
+
+    def wanted(self) -> dict[str, Any]:
+        """Field of Round -> the value that it is to have."""
+        return {key: value for key, value in self.dict(exclude_unset=True).items() if value is not None}
+
+
+class Foretold(Schema):
+    """What a change would do, a sentence for each thing; none where nothing differs."""
+
+    told: list[str]
 
 
 class Started(Schema):
@@ -142,7 +155,7 @@ def rounds(
         found = found.filter(state=state)
     rows, following = page(request, found, NEWEST, cursor, limit)
     votes = report.round_votes(rows)
-    return {"rounds": [_line(row, votes[row.pk]) for row in rows], "next": following}
+    return {"rounds": [round_line(row, votes[row.pk]) for row in rows], "next": following}
 
 
 @router.get(
@@ -154,7 +167,7 @@ def round(request: HttpRequest, name: Name, round_id: Id) -> Any:
     last = held.qc_passes.order_by("-number").first()
     spread = report.confidence_histogram(held)
     return {
-        **_line(held, held.votes_counted),
+        **round_line(held, held.votes_counted),
         "instructions_version": held.instructions_version,
         "last_pass": _pass(last) if last else None,
         "forecast": foretold(last, vote_price(held)) if last else None,
@@ -203,7 +216,7 @@ def close(request: HttpRequest, name: Name, round_id: Id) -> Any:
     if held.state == Round.State.CLOSED or not held.tasks_total:
         raise RoundNotOpen("The round is closed already, or not made yet.")
     close_round(held)
-    return _line(held, held.votes_counted)
+    return round_line(held, held.votes_counted)
 
 
 @router.post(
@@ -213,7 +226,7 @@ def pause(request: HttpRequest, name: Name, round_id: Id) -> Any:
     """Hand out no work for now; batches that people hold can be finished. Curators only."""
     held = round_of(request, name, round_id)
     pause_round(held)
-    return _line(held, held.votes_counted)
+    return round_line(held, held.votes_counted)
 
 
 @router.post(
@@ -223,7 +236,7 @@ def reopen(request: HttpRequest, name: Name, round_id: Id) -> Any:
     """Hand out work again after a pause. Curators only."""
     held = round_of(request, name, round_id)
     reopen_round(held)
-    return _line(held, held.votes_counted)
+    return round_line(held, held.votes_counted)
 
 
 @router.patch(
@@ -234,11 +247,32 @@ def reopen(request: HttpRequest, name: Name, round_id: Id) -> Any:
 def change(request: HttpRequest, name: Name, round_id: Id, body: ChangeIn) -> Any:
     """Change votes, confidence, price, batches or title. 202 where its tasks follow later. Curators only."""
     held = round_of(request, name, round_id)
-    wanted = {key: value for key, value in body.dict(exclude_unset=True).items() if value is not None}
-    made = change_round(held, wanted, user_of(request).get_username())
+    made = apply_change(held, body.wanted(), user_of(request).get_username())
     if made is not None and not begin_change(made):
         return Status(202, {"round": held.pk, "started": True})
-    return _line(held, held.votes_counted)
+    return round_line(held, held.votes_counted)
+
+
+@router.post(
+    "datasets/{name}/rounds/{round_id}/foretell", response={200: Foretold, **PROBLEMS}, url_name="foretell"
+)
+def foretell_change(request: HttpRequest, name: Name, round_id: Id, body: ChangeIn) -> Any:
+    """What such a change would do, in numbers; nothing is changed. Curators only."""
+    return {"told": foretell(round_of(request, name, round_id), body.wanted())}
+
+
+@router.post(
+    "datasets/{name}/rounds/{round_id}/finish-change",
+    response={200: RoundLine, 202: Started, **PROBLEMS},
+    url_name="finish_change",
+)
+def finish_change(request: HttpRequest, name: Name, round_id: Id) -> Any:
+    """Go on with a change whose job was killed. 202 where its tasks follow later. Curators only."""
+    held = round_of(request, name, round_id)
+    begun = [begin_change(left) for left in held.changes.filter(finished=False)]
+    if not all(begun):
+        return Status(202, {"round": held.pk, "started": True})
+    return round_line(held, held.votes_counted)
 
 
 def round_of(request: HttpRequest, name: str, round_id: int, *roles: str) -> Round:
@@ -254,7 +288,8 @@ def round_of(request: HttpRequest, name: str, round_id: int, *roles: str) -> Rou
     return found
 
 
-def _line(round: Round, votes: int) -> dict[str, Any]:
+def round_line(round: Round, votes: int) -> dict[str, Any]:
+    """A round as it is sent."""
     settled, exhausted = round.tasks_settled, round.tasks_exhausted
     return {
         "round": round.pk,

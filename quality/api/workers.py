@@ -11,6 +11,7 @@ from ninja import Field, Query, Router, Schema, Status
 
 from annotation_site.api.access import LOGGED_IN, Id, Name, Reason, dataset_of, user_of
 from annotation_site.api.cursors import NEWEST, By, Cursor, Limit, page
+from annotation_site.api.examples import shown
 from annotation_site.api.problems import PROBLEMS, READING
 from annotation_site.models import Role, Round, Vote, Worker
 from ingest.models import Dataset
@@ -113,14 +114,16 @@ class ActionsOut(Schema):
 class ActIn(Schema):
     """What to do. `gold`: further gold tasks, for `more_gold`."""
 
+    model_config = shown(action="more_gold", reason="quick, and often alone", gold=10)
     action: Annotated[str, Field(pattern="^(suspend|restore|more_gold|warn|retrain)$")]
     reason: Reason
     gold: Annotated[int, Field(ge=1, le=MOST_GOLD)] = USUAL_GOLD
 
 
 class VoidIn(Schema):
-    """Whose votes in which round are not to count, and why."""
+    """The round in which the worker's votes are not to count, and why."""
 
+    model_config = shown(round=3, reason="answered without looking")
     round: Id
     reason: Reason
 

@@ -252,3 +252,22 @@ def repeats_of(round: Round, share: float, seed: int) -> dict[tuple[int, int | N
         for pair in random.Random(f"repeat {seed} {worker}").sample(pairs, count):
             again[pair].append(worker)
     return dict(again)
+
+
+def repeats_among(
+    round: Round, share: float, seed: int, invited: Sequence[int] | None
+) -> dict[tuple[int, int | None], list[int]]:
+    """`repeats_of`, for these workers alone; None: for everyone who voted.
+
+    Raises:
+        UnusableRound: as there, or none of these workers has voted.
+    """
+    again = repeats_of(round, share, seed)
+    if invited is None:
+        return again
+    may = set(invited)
+    kept = {pair: [w for w in workers if w in may] for pair, workers in again.items()}
+    again = {pair: workers for pair, workers in kept.items() if workers}
+    if not again:
+        raise UnusableRound(f"none of these workers has voted in round {round.pk}")
+    return again

@@ -19,7 +19,15 @@ from quality.services.choosing import (
     choose_tasks,
     usual_batch,
 )
-from quality.services.followups import DISPUTED, UNSURE, UnusableRound, eligible_workers
+from quality.services.followups import (
+    DISPUTED,
+    UNSURE,
+    Proposed,
+    UnusableRound,
+    eligible_workers,
+    read_proposals,
+    repeats_among,
+)
 from quality.services.settling import Wish
 
 COUNTED = 100_000
@@ -30,7 +38,12 @@ INVITED = "invited"
 
 @dataclass(frozen=True)
 class Asked:
-    """What a curator asked for; `RoundPlan` has the numbers. `keys`: images named one by one."""
+    """What a curator asked for; `RoundPlan` has the numbers. `keys`: images named one by one.
+
+    `proposals`: (image, label, probability) to be verified, by `origin`; the images are left aside then.
+    `repeat`: the round whose people are asked a `share` of their answers again; all else that says what is
+    asked is left aside then.
+    """
 
     question: str
     plan: RoundPlan
@@ -41,10 +54,17 @@ class Asked:
     least_skill: float | None = None
     workers: tuple[str, ...] | None = None
     everyone: bool = True
+    proposals: tuple[tuple[str, str, float | None], ...] | None = None
+    origin: str = ""
+    repeat: int | None = None
+    share: float = 0.05
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Asked:
-        """From the fields of the form, as `PlannedRound.asked` keeps them (plain JSON)."""
+        """From the fields of the form, as `PlannedRound.asked` keeps them (plain JSON).
+
+        Those that only programs send, and earlier versions did not keep, may be missing.
+        """
         plan = RoundPlan(
             votes_min=fields["votes_min"],
             votes_max=fields["votes_max"],
@@ -56,10 +76,17 @@ class Asked:
             title=fields["title"],
             instructions=fields["instructions"],
             price=Decimal(fields["price"]),
-            wish=Wish(preset=fields["preset"]),
+            seed=fields.get("seed", 0),
+            wish=Wish(
+                category_confidence=fields.get("category_confidence", {}),
+                expected_accuracy=fields.get("expected_accuracy"),
+                least_gain=fields.get("least_gain", 0.0),
+                preset=fields["preset"],
+            ),
         )
         invited = fields["access"] == INVITED
         names = tuple(fields["workers"].split()) if invited else ()
+        proposals = fields.get("proposals")
         return cls(
             question=fields["question"],
             plan=plan,
@@ -70,6 +97,10 @@ class Asked:
             least_skill=fields["least_skill"] if invited else None,
             workers=names or None,
             everyone=not invited,
+            proposals=None if proposals is None else tuple((i, label, p) for i, label, p in proposals),
+            origin=fields.get("origin", ""),
+            repeat=fields.get("repeat"),
+            share=fields.get("share", 0.05),
         )
 
     def which(self) -> str | Sequence[str]:
@@ -79,6 +110,22 @@ class Asked:
                 raise UnusableRound("no image is named: one a line, by SHA-256, path or URL")
             return self.keys
         return f"{UNSURE}:{self.below}" if self.images == UNSURE and self.below else self.images
+
+    def proposed(self, dataset: Dataset) -> list[Proposed] | None:
+        """The labels to verify, if they are given one by one."""
+        return None if self.proposals is None else read_proposals(dataset, self.proposals, self.origin)
+
+    def repeated(self, dataset: Dataset) -> Round:
+        """The round whose people are asked again."""
+        found = dataset.rounds.filter(pk=self.repeat or 0).first()
+        if found is None:
+            raise UnusableRound(f"dataset {dataset.name} has no round {self.repeat}")
+        if self.plan.wish != Wish():
+            raise UnusableRound(
+                "a repeat measures people and settles nothing: leave out preset, category_confidence, "
+                "expected_accuracy and least_gain"
+            )
+        return found
 
     def invited(self, dataset: Dataset) -> list[int] | None:
         """Ids of the workers whom it is for; None: everyone."""
@@ -115,10 +162,12 @@ def foresee(dataset: Dataset, asked: Asked) -> Foreseen:
         UnusableRound: it cannot be opened; see the message.
     """
     invited = asked.invited(dataset)
-    if dataset.images_stored <= COUNTED or asked.images == LISTED:
+    if asked.repeat is not None:
+        return _repeated(dataset, asked, invited)
+    if dataset.images_stored <= COUNTED or asked.images == LISTED or asked.proposals is not None:
         found = choose_tasks(
             dataset, asked.question, images=asked.which(), plan=asked.plan, invited=invited,
-            category=asked.category,
+            category=asked.category, proposals=asked.proposed(dataset),
         )  # fmt: skip
         gold = sum(pair[0] in found.gold for pair in found.pairs)
         images, tasks, exact = len({pair[0] for pair in found.pairs}), len(found.pairs) - gold, True
@@ -130,6 +179,16 @@ def foresee(dataset: Dataset, asked: Asked) -> Foreseen:
         gold = Gold.objects.filter(dataset=dataset, retired=None).count() if asked.plan.gold_rate else 0
         exact = asked.images == EVERY and asked.question == Round.Question.CLASSIFY and not gold
     return _priced(dataset, asked.plan, images, tasks, gold, exact, invited)
+
+
+def _repeated(dataset: Dataset, asked: Asked, invited: Sequence[int] | None) -> Foreseen:
+    """Each worker answers each of their own once more."""
+    asked.plan.check()
+    again = repeats_among(asked.repeated(dataset), asked.share, asked.plan.seed, invited)
+    votes = sum(len(workers) for workers in again.values())
+    cost = votes * asked.plan.price
+    people = len({worker for workers in again.values() for worker in workers})
+    return Foreseen(len({pair[0] for pair in again}), len(again), 0, votes, votes, cost, cost, True, people)
 
 
 def _priced(

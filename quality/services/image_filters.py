@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
-from annotation_site.models import Task
+from annotation_site.models import NONE, Task
 from ingest.models import Candidate, Dataset, Image
 from quality.models import Consensus
 from quality.opinion import Finding, in_todays_words, leading
@@ -50,6 +51,40 @@ class Wanted:
     def anything(self) -> bool:
         """Whether every picture fits."""
         return self == Wanted(order=self.order)
+
+
+class BadFilter(ValueError):
+    """A filter that makes no sense here; the message is for people."""
+
+
+def sensible(dataset: Dataset, wanted: Wanted) -> Wanted:
+    """What is asked for, once it is known to make sense in this dataset.
+
+    Raises:
+        BadFilter: with what does not.
+    """
+    if wanted.least is not None and wanted.most is not None and wanted.least > wanted.most:
+        raise BadFilter(_("The confidence begins above where it ends."))
+    if wanted.source is not None and not dataset.sources.filter(pk=wanted.source).exists():
+        raise BadFilter(_("This dataset has no such source."))
+    if wanted.group is not None and not dataset.groups.filter(pk=wanted.group).exists():
+        raise BadFilter(_("This dataset has no such duplicate group; it may have been joined to another."))
+    if not _is_label(dataset, wanted.category):
+        raise BadFilter(_("This dataset has no such category."))
+    if wanted.state and wanted.state not in STATES:
+        raise BadFilter(_("Pictures are in no such state."))
+    if "\0" in wanted.licence:  # a database may refuse to look for it
+        raise BadFilter(_("No licence is called that."))
+    if wanted.order not in ORDERS:
+        raise BadFilter(_("Pictures cannot be ordered like that."))
+    # Without a label there is nothing else to order by.
+    return replace(wanted, order=NEWEST) if wanted.state == UNLABELLED else wanted
+
+
+def _is_label(dataset: Dataset, key: str) -> bool:
+    if key in ("", NONE):
+        return True
+    return "\0" not in key and dataset.categories.current().filter(key=key).exists()
 
 
 @dataclass(frozen=True)
@@ -103,8 +138,8 @@ class Judge:
 
     def of_places(self, places: list[tuple[Place, int]]) -> Iterator[Shown]:
         """Those that fit; by a consensus that does not speak for its picture, the picture is not shown."""
-        walked = {place[1] for place, _ in places}
-        for shown, _ in self._read(list(dict.fromkeys(image_id for _, image_id in places))):
+        walked = {place[1] for place, _id in places}
+        for shown, _speaks in self._read(list(dict.fromkeys(image_id for _place, image_id in places))):
             if shown.place[1] in walked:
                 yield shown
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -21,7 +22,7 @@ from ingest.models import Dataset
 from quality.models import PlannedRound
 from quality.services.followups import UnusableRound
 from quality.services.foresight import Asked
-from quality.services.rounds import open_labelling_round
+from quality.services.rounds import open_labelling_round, open_repeat_round
 
 log = logging.getLogger(__name__)
 State = PlannedRound.State
@@ -73,16 +74,7 @@ def make_planned(pk: int) -> PlannedRound:
     try:
         if planned.round is not None:
             discard_unmade(planned.round)
-        asked = Asked.of(planned.asked)
-        round = open_labelling_round(
-            planned.dataset,
-            asked.question,
-            images=asked.which(),
-            plan=asked.plan,
-            invited=asked.invited(planned.dataset),
-            category=asked.category,
-            made=made,
-        )
+        round = _open(planned.dataset, Asked.of(planned.asked), made)
         mine.update(state=State.OPEN, round=round, made=F("tasks"), touched=timezone.now())
     except _Overtaken:
         log.warning("planned round %s is being made by somebody else", pk)
@@ -92,6 +84,23 @@ def make_planned(pk: int) -> PlannedRound:
         log.exception("planned round %s could not be made", pk)
         mine.update(state=State.FAILED, error="it failed; the log says why", touched=timezone.now())
     return PlannedRound.objects.get(pk=pk)
+
+
+def _open(dataset: Dataset, asked: Asked, made: Callable[[Round, int, int], object]) -> Round:
+    invited = asked.invited(dataset)
+    if asked.repeat is not None:
+        first = asked.repeated(dataset)
+        return open_repeat_round(first, asked.share, plan=asked.plan, invited=invited, made=made)
+    return open_labelling_round(
+        dataset,
+        asked.question,
+        images=asked.which(),
+        plan=asked.plan,
+        proposals=asked.proposed(dataset),
+        invited=invited,
+        category=asked.category,
+        made=made,
+    )
 
 
 def _begin(pk: int) -> PlannedRound | None:

@@ -13,7 +13,7 @@ from annotation_site.services import rounds as site_rounds
 from ingest.models import Dataset
 from quality.presets import SAMPLE_TASKS, SAMPLE_VOTES
 from quality.services.choosing import EVERY, UNLABELLED, Pair, RoundPlan, categories_found, choose_tasks
-from quality.services.followups import Proposed, UnusableRound, keep_proposals, repeats_of
+from quality.services.followups import Proposed, keep_proposals, repeats_among
 
 __all__ = [
     "EVERY",
@@ -82,7 +82,12 @@ def open_labelling_round(
 
 
 def open_repeat_round(
-    first: Round, share: float = 0.05, *, plan: RoundPlan | None = None, invited: Sequence[int] | None = None
+    first: Round,
+    share: float = 0.05,
+    *,
+    plan: RoundPlan | None = None,
+    invited: Sequence[int] | None = None,
+    made: Callable[[Round, int, int], object] = lambda round, done, of: None,
 ) -> Round:
     """Ask the workers of a round again about a random share of the pictures that each of them answered.
 
@@ -94,13 +99,7 @@ def open_repeat_round(
     """
     plan = plan or RoundPlan()
     plan.check()
-    again = repeats_of(first, share, plan.seed)
-    if invited is not None:
-        may = set(invited)
-        kept = {pair: [w for w in workers if w in may] for pair, workers in again.items()}
-        again = {pair: workers for pair, workers in kept.items() if workers}
-        if not again:
-            raise UnusableRound(f"none of these workers has voted in round {first.pk}")
+    again = repeats_among(first, share, plan.seed, invited)
     most = max(len(workers) for workers in again.values())
     told = first.instructions.filter(version=first.instructions_version).first()
     settings = plan.settings() | {
@@ -113,7 +112,7 @@ def open_repeat_round(
         "stopping": {},
     }
     return site_rounds.open_round(
-        first.dataset, first.question, tasks=list(again), repeated=again, parent=first, **settings
+        first.dataset, first.question, tasks=list(again), repeated=again, parent=first, made=made, **settings
     )
 
 

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 
 from annotation_site.decorators import dataset_page
 from annotation_site.models import NONE, Role, User
-from ingest.models import Candidate, Dataset, DuplicateGroup, Source
+from ingest.models import Candidate, Dataset, Source
 from quality.paging import place_after, token
 from quality.services import report
 from quality.services.browsing import page_of_pictures
@@ -29,8 +29,10 @@ from quality.services.image_filters import (
     SURE,
     UNLABELLED,
     VOTES,
+    BadFilter,
     Shown,
     Wanted,
+    sensible,
 )
 
 log = logging.getLogger(__name__)
@@ -50,10 +52,6 @@ ORDER_NAMES = {
     SURE: gettext_lazy("least sure first"),
     VOTES: gettext_lazy("most votes first"),
 }
-
-
-class BadFilter(ValueError):
-    """A filter in the address that makes no sense; the message is for people."""
 
 
 @require_safe
@@ -80,7 +78,7 @@ def image_list(request: HttpRequest, dataset: Dataset) -> HttpResponse:
         "may_take_down": isinstance(request.user, User) and request.user.has_role(dataset, Role.CURATOR),
     }
     try:
-        wanted, size = _wanted(request, dataset, set(labels)), _size(request)
+        wanted, size = _wanted(request, dataset), _size(request)
         after = request.GET.get("after", "")
         place = place_after(after)
         if after and place is None:
@@ -108,43 +106,25 @@ FILTERS = (
 )  # fmt: skip
 
 
-def _wanted(request: HttpRequest, dataset: Dataset, labels: set[str]) -> Wanted:
+def _wanted(request: HttpRequest, dataset: Dataset) -> Wanted:
     """What the address asks for.
 
     Raises:
         BadFilter: a filter that makes no sense.
     """
     asked = {key: request.GET.get(key, "").strip() for key in FILTERS}
-    least, most = _share(asked["least"]), _share(asked["most"])
-    if least is not None and most is not None and least > most:
-        raise BadFilter(_("The confidence begins above where it ends."))
-    source, group = _number(asked["source"]), _number(asked["group"])
-    if source is not None and not Source.objects.filter(pk=source, dataset=dataset).exists():
-        raise BadFilter(_("This dataset has no such source."))
-    if group is not None and not DuplicateGroup.objects.filter(pk=group, dataset=dataset).exists():
-        raise BadFilter(_("This dataset has no such duplicate group; it may have been joined to another."))
-    if asked["category"] and asked["category"] not in labels:
-        raise BadFilter(_("This dataset has no such category."))
-    if asked["state"] and asked["state"] not in STATES:
-        raise BadFilter(_("Pictures are in no such state."))
-    if "\0" in asked["licence"]:  # a database may refuse to look for it
-        raise BadFilter(_("No licence is called that."))
-    order = asked["order"] or NEWEST
-    if order not in ORDERS:
-        raise BadFilter(_("Pictures cannot be ordered like that."))
-    if asked["state"] == UNLABELLED and order != NEWEST:
-        order = NEWEST  # without a label there is nothing else to order by
-    return Wanted(
+    wanted = Wanted(
         category=asked["category"],
-        least=least,
-        most=most,
-        source=source,
+        least=_share(asked["least"]),
+        most=_share(asked["most"]),
+        source=_number(asked["source"]),
         licence=asked["licence"][:200],
         state=asked["state"],
-        group=group,
+        group=_number(asked["group"]),
         once=bool(asked["once"]),
-        order=order,
+        order=asked["order"] or NEWEST,
     )
+    return sensible(dataset, wanted)
 
 
 def _share(text: str) -> float | None:

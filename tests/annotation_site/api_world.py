@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,9 @@ class ApiWorld:
         data = "" if body is None else json.dumps(body)
         return Client().generic(method, address, data, content_type="application/json", headers=headers)
 
+    @cached_property
     def known(self) -> dict[str, list[Any]]:
-        """Values that the names in the API's addresses and bodies may stand for."""
+        """Values that the names in the API's addresses and bodies may stand for, as it was built."""
         return {
             "name": [self.dataset.name],
             "dataset": [self.dataset.name],
@@ -184,7 +186,7 @@ def build(folder: Path) -> ApiWorld:
         dataset=dataset, key="k", asked={}, state="failed", error="no image"
     )
     gone = Takedown.objects.create(dataset=dataset, sha256="f" * 64, reason="asked for", by="cora")
-    near = NearTakedown.objects.create(takedown=gone, image=images[-1], distance=3)
+    near = NearTakedown.objects.create(takedown=gone, image=images[0], distance=3)
     return ApiWorld(
         dataset, labelled, verify, gold, plain, decided, release, run, batch.assignment.pk,
         [task.pk for task in batch.tasks], other, planned, near, tokens, reader,

@@ -14,6 +14,7 @@ from django.db import close_old_connections
 from hypothesis import HealthCheck
 from hypothesis import settings as property_test
 from schemathesis.checks import not_a_server_error
+from schemathesis.generation.meta import TestPhase
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -51,14 +52,16 @@ def world(
 
 @SCHEMA.parametrize()
 @property_test(
-    max_examples=8,
+    max_examples=4,
     suppress_health_check=list(HealthCheck),
     derandomize=property_test().derandomize,
     deadline=None,
 )
 def test_every_answer_is_as_described(case: schemathesis.Case, world: ApiWorld) -> None:
     dice = random.Random(f"{case.path_parameters}{case.query}{case.body!r}")
-    known = world.known()
+    if case.meta and case.meta.phase.name == TestPhase.COVERAGE and dice.random() < 0.5:
+        return  # half of some four thousand values at the bounds of their fields: the same half each time
+    known = world.known
     for values in (case.path_parameters, case.query, case.body):
         _put_in(values, known, dice)
     people = ["", *world.tokens.values(), *[world.tokens["curator"]] * 4]
