@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -17,6 +16,7 @@ import pandas as pd
 import pytest
 
 from tests.training.conftest import seal
+from tests.training.forked import retrain
 from training.arms import ARMS as ARM_NAMES
 from training.retrain import main
 
@@ -109,20 +109,20 @@ def test_report_is_one_file_and_checkpoints_are_plain_weights(whole_run: tuple[P
 
 
 def test_a_killed_run_goes_on_to_the_same_result(
-    release_folder: Path, whole_run: tuple[Path, str], tmp_path: Path
+    release_folder: Path, whole_run: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "killed"
-    process = subprocess.Popen(command(release_folder, run), cwd=ROOT, stdout=subprocess.DEVNULL)
-    while process.poll() is None and len(list((run / "results").glob("*.npz"))) < 2:
+    process = retrain(command(release_folder, run)[3:])
+    while process.is_alive() and len(list((run / "results").glob("*.npz"))) < 2:
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert not (run / "metrics.json").exists()
     before = {p.name: p.stat().st_mtime_ns for p in (run / "results").glob("*.npz")}
     assert before
-    done = subprocess.run(command(release_folder, run), cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "minus majority" in done.stdout
+    assert main(command(release_folder, run)[3:]) == 0
+    assert "minus majority" in capsys.readouterr().out
     assert all((run / "results" / name).stat().st_mtime_ns == then for name, then in before.items())
     again, whole = (json.loads((r / "metrics.json").read_text()) for r in (run, whole_run[0]))
     assert comparable(again) == comparable(whole)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 
+from tests.training.forked import retrain
 from training import ranks
 from training.ranks import FirstFailed, Ranks
 from training.retrain import main
@@ -31,16 +32,21 @@ def arguments(release: Path, run: Path, *more: str) -> list[str]:
     return [str(release), "-o", str(run), *SMALL, *more]
 
 
-def launch(rank: int, port: int, release: Path, run: Path, *more: str) -> subprocess.Popen[str]:
-    """One of two processes, with the variables that torchrun gives it."""
+def launch(rank: int, port: int, release: Path, run: Path, *more: str) -> BaseProcess:
+    """One of two processes, with the variables that torchrun gives it; what it says goes beside its run."""
     own = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
-    environment = {
-        **os.environ,
-        "MASTER_ADDR": "127.0.0.1",
-        **{key: str(value) for key, value in own.items()},
-    }
-    command = [sys.executable, "-m", "training.retrain", *arguments(release, run, *more)]
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=-1, stderr=-1, text=True)
+    environment = {"MASTER_ADDR": "127.0.0.1", **{key: str(value) for key, value in own.items()}}
+    return retrain(arguments(release, run, *more), environment, run.parent / f"said-{rank}")
+
+
+def ended(both: list[BaseProcess], folder: Path) -> list[tuple[int | None, str, str]]:
+    """Exit code, stdout and stderr of each."""
+    for process in both:
+        process.join(120)
+        process.kill()  # one that hangs; to others it does nothing
+        process.join()
+    texts = [[(folder / f"said-{rank}" / name).read_text() for name in ("out", "err")] for rank in (0, 1)]
+    return [(process.exitcode, out, err) for process, (out, err) in zip(both, texts, strict=True)]
 
 
 def free_port() -> int:
@@ -80,10 +86,10 @@ def test_two_processes_share_each_batch(release_folder: Path, tmp_path: Path) ->
     head = ("--model", "lite0", "--size", "32", "--hidden", "4", "--augment", "none", "--lr", "0.01")
     options = ("--epochs", "6", "--patience", "5", *head, "--distribute", "batch")
     both = [launch(rank, port, release_folder, run, *options) for rank in (0, 1)]
-    said = [process.communicate(timeout=120) for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    assert "minus majority" in said[0][0]
-    assert said[1][0] == ""
+    (code, out, err), other = ended(both, tmp_path)
+    assert (code, other[0]) == (0, 0), (err, other)
+    assert "minus majority" in out
+    assert other[1] == ""
     assert main(arguments(release_folder, tmp_path / "one", *options[:-2])) == 0
     one, two = (pd.read_parquet(tmp_path / name / "predictions.parquet") for name in ("one", "batch"))
     apart = np.abs(np.stack(one["probabilities"]) - np.stack(two["probabilities"])).mean()
@@ -98,11 +104,9 @@ def test_a_dead_process_ends_the_other_with_one_line(release_folder: Path, tmp_p
     deadline = time.monotonic() + 100
     while not list((run / "snapshots").glob("*.pt")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    os.kill(both[1].pid, signal.SIGKILL)
-    both[1].wait()
-    _, error = both[0].communicate(timeout=100)
-    both[1].communicate()
-    assert both[0].returncode == 1
+    both[1].kill()
+    (code, _, error), other = ended(both, tmp_path)
+    assert (code, other[0]) == (1, -signal.SIGKILL)
     lines = [line for line in error.splitlines() if line.startswith("retrain")]
     assert len(lines) == 1, error
     assert "another process of this run is gone" in lines[0]
