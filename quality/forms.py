@@ -6,10 +6,12 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from annotation_site.models import Round
+from annotation_site.models import Quiz, Round
 from annotation_site.services.claims import MAX_BATCH
+from annotation_site.services.quiz_making import MOST_TRIES
 from ingest.models import Dataset
 from quality.presets import IMAGENET, SAMPLE_VOTES
 from quality.services.choosing import BATCH, EVERY, GRID, UNLABELLED, RoundPlan
@@ -135,6 +137,15 @@ class RoundForm(_Votes):
         label=_("People"), required=False, max_length=20_000, widget=forms.Textarea(attrs={"rows": 2}),
         help_text=_("user names or worker codes, parted by spaces or lines"),
     )  # fmt: skip
+    quiz = forms.TypedChoiceField(
+        label=_("Quiz"), required=False, coerce=int, empty_value=None,
+        help_text=_("annotators pass it first; its pictures are left out of the round"),
+    )  # fmt: skip
+    tells_agreement = forms.BooleanField(
+        label=_("Once it is closed, tell people how often they were right on gold"),
+        required=False,
+        initial=True,
+    )
     instructions = forms.CharField(
         label=_("Instructions"), required=False, max_length=20_000, widget=forms.Textarea(attrs={"rows": 6}),
         help_text=_("what people are told; pictures as examples can be added once the round is there"),
@@ -147,6 +158,7 @@ class RoundForm(_Votes):
             self.fields["category"].widget = forms.Select(choices=[("", _("all categories")), *rows])
         else:
             self.fields["category"].help_text = _("the id of the one that is verified; empty: all")
+        set_quizzes(self.fields["quiz"], dataset.quizzes.all())
         self.described()
 
     def clean(self) -> dict[str, Any]:
@@ -170,6 +182,13 @@ class ChangeForm(_Votes):
     """What can be changed of a round that is not closed."""
 
     title = forms.CharField(label=_("Title"), required=False, max_length=200)
+    quiz_id = forms.TypedChoiceField(
+        label=_("Quiz"), required=False, coerce=int, empty_value=None,
+        help_text=_("annotators pass it before their next batch; its pictures leave the round"),
+    )  # fmt: skip
+    tells_agreement = forms.BooleanField(
+        label=_("Once it is closed, tell people how often they were right on gold"), required=False
+    )
 
     def __init__(self, round_: Round, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault(
@@ -182,9 +201,12 @@ class ChangeForm(_Votes):
                 "price": round_.price,
                 "batch_size": round_.batch_size,
                 "lease_minutes": max(1, round_.lease_seconds // 60),
+                "quiz_id": round_.quiz_id,
+                "tells_agreement": round_.tells_agreement,
             },
         )
         super().__init__(*args, **kwargs)
+        set_quizzes(self.fields["quiz_id"], round_.dataset.quizzes.filter(question=round_.question))
         self.fields["batch_size"].required = True
         self.fields["batch_size"].help_text = _("given to a person at once")
         self.described()
@@ -195,6 +217,26 @@ class ChangeForm(_Votes):
         data["confidence"] = round(data["confidence"] / 100, 8)
         data["lease_seconds"] = 60 * data.pop("lease_minutes")
         return data
+
+
+def set_quizzes(field: forms.Field, quizzes: QuerySet[Quiz]) -> None:
+    """Offer these quizzes, and none."""
+    assert isinstance(field, forms.ChoiceField)
+    kinds = dict(Round.Question.choices)
+    rows = quizzes.values_list("pk", "title", "question")
+    field.choices = [("", _("none")), *((pk, f"{title} ({kinds[question]})") for pk, title, question in rows)]
+
+
+class QuizForm(forms.Form):
+    """A quiz but for its pictures."""
+
+    title = forms.CharField(label=_("Name"), max_length=100)
+    question = forms.ChoiceField(label=_("Question"), choices=Round.Question.choices)
+    pass_share = percent_field(_("Pass mark, %"), 0.8, _("share of right answers, rounded up to a picture"))
+    tries = forms.IntegerField(
+        label=_("Tries"), min_value=1, max_value=MOST_TRIES, initial=3,
+        help_text=_("that everybody has; you can allow a person more"),
+    )  # fmt: skip
 
 
 class InstructionsForm(forms.Form):

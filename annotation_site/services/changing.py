@@ -15,11 +15,15 @@ from django.db.models.functions import Greatest, Least
 
 from annotation_site.models import Round, RoundChange, Task
 from annotation_site.services.locking import short_write
+from annotation_site.services.quiz_making import BadQuiz, check_quiz, gold_among, leave_rounds
 from annotation_site.services.refusals import Refusal
 from annotation_site.services.rounds import HAS_ROOM
 
 CHUNK = 5_000
-CHANGEABLE = ("title", "votes_min", "votes_max", "confidence", "price", "batch_size", "lease_seconds")
+CHANGEABLE = (
+    "title", "votes_min", "votes_max", "confidence", "price", "batch_size", "lease_seconds", "quiz_id",
+    "tells_agreement",
+)  # fmt: skip
 VOTES = ("votes_min", "votes_max")
 State = Round.State
 
@@ -75,7 +79,22 @@ def differences(round: Round, wanted: Mapping[str, Any]) -> dict[str, Any]:
         raise NotChangeable("The confidence must be between 0 and 1.")
     if wanted.get("batch_size", 1) < 1 or wanted.get("lease_seconds", 60) < 60 or wanted.get("price", 0) < 0:
         raise NotChangeable("A batch has a picture and a lease a minute, or more; a price is not below 0.")
-    return {name: value for name, value in wanted.items() if getattr(round, name) != value}
+    new = {name: value for name, value in wanted.items() if getattr(round, name) != value}
+    if new.get("quiz_id") is not None:
+        _check_quiz(round, new["quiz_id"])
+    return new
+
+
+def _check_quiz(round: Round, quiz_id: int) -> None:
+    try:
+        quiz = check_quiz(round.dataset, round.question, quiz_id)
+    except BadQuiz as refusal:
+        raise NotChangeable(str(refusal)) from None
+    if gold := gold_among(quiz, round):
+        raise NotChangeable(
+            f"{gold} of the quiz's pictures are gold in this round, and a quiz tells their answers: ask for "
+            "another quiz, or for this one in a new round."
+        )
 
 
 def change_round(round: Round, wanted: Mapping[str, Any], by: str = "") -> RoundChange | None:
@@ -109,6 +128,9 @@ def change_round(round: Round, wanted: Mapping[str, Any], by: str = "") -> Round
             finished=not new.keys() & set(VOTES),
         )
     round.refresh_from_db()
+    if "quiz_id" in new and round.quiz is not None:
+        leave_rounds(round.quiz)
+        round.refresh_from_db()
     return made
 
 

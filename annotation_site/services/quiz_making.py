@@ -20,6 +20,7 @@ from annotation_site.models import (
     QuizRecord,
     QuizVersion,
     Round,
+    Task,
     User,
     special_labels,
 )
@@ -211,6 +212,27 @@ def _new_version(
     quiz.save(update_fields=["version"])
 
 
+def check_quiz(dataset: Dataset, question: str, quiz_id: int) -> Quiz:
+    """The quiz, where a round of this question may ask for it.
+
+    Raises:
+        BadQuiz: there is none, it asks another question, or its categories have changed since.
+    """
+    quiz = Quiz.objects.filter(dataset=dataset, pk=quiz_id).first()
+    if quiz is None:
+        raise BadQuiz(f"Dataset {dataset.name} has no such quiz.")
+    if quiz.question != question:
+        raise BadQuiz(f"The quiz {quiz} is of {quiz.question} questions, the round of {question} ones.")
+    if is_outdated(quiz):
+        raise BadQuiz(f"Categories of the quiz {quiz} were merged or split since: save a new version of it.")
+    return quiz
+
+
+def is_outdated(quiz: Quiz) -> bool:
+    """Whether it asks for categories that nobody votes for any more."""
+    return newest(quiz).categories.filter(retired__isnull=False).exists()
+
+
 def pictures_of(dataset: Dataset, quiz_id: int | None = None) -> set[int]:
     """Images (those that stand for their groups) of every version of one quiz; None: of every quiz."""
     asked = QuizQuestion.objects.filter(version__quiz__dataset=dataset)
@@ -225,11 +247,21 @@ def leave_rounds(quiz: Quiz) -> int:
 
     People were told their answers. Votes that were given are kept; returns how many tasks were withdrawn.
     """
-    told = pictures_of(quiz.dataset, quiz.pk)
-    groups = Image.objects.filter(pk__in=told).values("group")  # its members may have stood for it before
-    pictures = told.union(Image.objects.filter(group__in=groups).values_list("pk", flat=True))
+    pictures = _with_copies(quiz)
     rounds = quiz.rounds.exclude(state=Round.State.CLOSED).filter(tasks_total__gt=0)
     return sum(withdraw_open(pk, pictures) for pk in rounds.values_list("pk", flat=True))
+
+
+def gold_among(quiz: Quiz, round: Round) -> int:
+    """How many of the quiz's pictures are gold in the round, which must not ask for it then."""
+    return Task.objects.filter(round=round, gold=True, image__in=_with_copies(quiz)).count()
+
+
+def _with_copies(quiz: Quiz) -> set[int]:
+    """Its pictures and all of their groups: another member may have stood for a group before."""
+    told = pictures_of(quiz.dataset, quiz.pk)
+    groups = Image.objects.filter(pk__in=told).values("group")
+    return told.union(Image.objects.filter(group__in=groups).values_list("pk", flat=True))
 
 
 def ask_again(quiz: Quiz, by: User) -> None:

@@ -14,6 +14,8 @@ from django.db.models.functions import Coalesce
 from annotation_site.figures import number_of
 from annotation_site.models import NONE, Round, Task
 from annotation_site.services.claims import MAX_BATCH
+from annotation_site.services.quiz_making import check_quiz, pictures_of
+from annotation_site.services.refusals import Refusal
 from ingest.models import Candidate, Dataset, DuplicateGroup, Image
 from ingest.services.images import representatives, resolve_images
 from ingest.services.takedown import refused_hashes
@@ -49,7 +51,11 @@ def usual_batch(question: str) -> int:
 
 @dataclass(frozen=True)
 class RoundPlan:
-    """Who is asked how often. Rates and confidence are fractions, 0 to 1; `price`: of one vote, in USD."""
+    """Who is asked how often. Rates and confidence are fractions, 0 to 1; `price`: of one vote, in USD.
+
+    `quiz`: id of the one that annotators pass first; `tells_agreement`: whether they see, once the round is
+    closed, how often they were right on gold.
+    """
 
     votes_min: int = 3
     votes_max: int = 9
@@ -62,6 +68,8 @@ class RoundPlan:
     instructions: str = ""
     seed: int = 0
     price: Decimal = Decimal(0)
+    quiz: int | None = None
+    tells_agreement: bool = True
     wish: Wish = field(default_factory=Wish)
 
     def check(self) -> None:
@@ -97,17 +105,22 @@ class RoundPlan:
         """What the site's `open_round` takes of it."""
         fields = asdict(self)
         del fields["wish"]
+        fields["quiz_id"] = fields.pop("quiz")
         return {**fields, "stopping": self.wish.as_dict()}
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The tasks of a round that is not made yet. `gold`: images whose tasks are gold."""
+    """The tasks of a round that is not made yet. `gold`: images whose tasks are gold.
+
+    `quizzed`: pictures that would be among them and are left out, since the round's quiz tells their answers.
+    """
 
     pairs: list[Pair]
     gold: frozenset[int]
     parent: Round | None
     proposals: Sequence[Proposed]
+    quizzed: int = 0
 
 
 def choose_tasks(
@@ -129,6 +142,7 @@ def choose_tasks(
     only = _only_category(dataset, question, category)
     check_ready(dataset, question)
     _check_wish(dataset, plan.wish, invited)
+    told = told_by_quiz(dataset, question, plan)
     gold_ids = _gold_ids(dataset, plan)
     parent = None
     if proposals is None and isinstance(images, str) and images.partition(":")[0] in (DISPUTED, UNSURE):
@@ -150,11 +164,26 @@ def choose_tasks(
         proposals = [p for p in proposals or () if p.category_id == only]
     gone = set(dataset.images.filter(sha256__in=refused_hashes(dataset)).values_list("pk", flat=True))
     asked = _each_once(chain(_at_least_one(tasks, question, images), known))
-    pairs = [pair for pair in asked if pair[0] not in gone]
-    if not pairs:
+    standing = [pair for pair in asked if pair[0] not in gone]
+    if not standing:
         raise UnusableRound("every image that was chosen was taken down")
-    proposals = [p for p in proposals or () if p.image_id not in gone]
-    return Chosen(pairs, frozenset(gold_ids - gone), parent, proposals)
+    pairs = [pair for pair in standing if pair[0] not in told]
+    if not pairs:
+        raise UnusableRound("every image that was chosen is in the quiz, which tells its answer")
+    proposals = [p for p in proposals or () if p.image_id not in gone | told]
+    quizzed = len({pair[0] for pair in standing} & told)
+    return Chosen(pairs, frozenset(gold_ids - gone), parent, proposals, quizzed)
+
+
+def told_by_quiz(dataset: Dataset, question: str, plan: RoundPlan) -> set[int]:
+    """Images whose answer the round's quiz tells."""
+    if plan.quiz is None:
+        return set()
+    try:
+        check_quiz(dataset, question, plan.quiz)
+    except Refusal as refusal:
+        raise UnusableRound(str(refusal)) from None
+    return pictures_of(dataset, plan.quiz)
 
 
 def _only_category(dataset: Dataset, question: str, key: str) -> int | None:
@@ -210,7 +239,12 @@ def _gold_ids(dataset: Dataset, plan: RoundPlan) -> set[int]:
             f"a gold rate of {plan.gold_rate} needs gold: run manage.py add_gold {dataset.name} FILE first"
         )
     # Groups may have merged since the gold was given: its representative stands for it.
-    return {image.pk for image in representatives(Image.objects.filter(pk__in=held)).values()}
+    standing = {image.pk for image in representatives(Image.objects.filter(pk__in=held)).values()}
+    # People work in several rounds, so what any quiz has told measures nobody.
+    untold = standing - pictures_of(dataset)
+    if not untold:
+        raise UnusableRound("all gold is in quizzes, which tell its answers: add more, or ask for no gold")
+    return untold
 
 
 def _chosen_ids(dataset: Dataset, images: str | Sequence[str]) -> Iterator[int]:

@@ -24,6 +24,7 @@ from quality.services.adjudication import decisions, with_decisions
 from quality.services.forecast import forecast_of, priced, vote_price
 from quality.services.known import settled_references
 from quality.services.label_figures import keep_figures
+from quality.services.own_agreement import keep_own_agreement
 from quality.services.settling import Judged, Wish, judge, numbers_of, with_decided
 from quality.services.stored import (
     ABSTAIN,
@@ -126,6 +127,7 @@ def aggregate_round(
     judged = with_decided(judge(round, tasks, votes, result, given), by_expert)
     write_consensus(round, answers)
     write_skills(round, result)
+    keep_own_agreement(round, votes, known)
     plain = ~tasks["gold"] & (tasks["state"] != Task.State.WITHDRAWN) & ~by_expert
     decision = judged.decision(Wish.of(round), plain)
     asked = _act(round, tasks, judged, decision, plain, decided, budget)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +17,7 @@ from quality.services.choosing import (
     RoundPlan,
     check_ready,
     choose_tasks,
+    told_by_quiz,
     usual_batch,
 )
 from quality.services.followups import (
@@ -76,6 +77,8 @@ class Asked:
             title=fields["title"],
             instructions=fields["instructions"],
             price=Decimal(fields["price"]),
+            quiz=fields.get("quiz"),
+            tells_agreement=fields.get("tells_agreement", True),
             seed=fields.get("seed", 0),
             wish=Wish(
                 category_confidence=fields.get("category_confidence", {}),
@@ -141,7 +144,7 @@ class Foreseen:
     """What a round would be. `exact`: counted; else at most so many. Costs in USD, gold included.
 
     `images`: pictures asked about; `tasks`: of them with their categories, gold aside; `gold`: gold tasks.
-    `workers`: how many are invited; None: everyone.
+    `workers`: how many are invited; None: everyone. `quizzed`: pictures left out, being in the round's quiz.
     """
 
     images: int
@@ -153,6 +156,7 @@ class Foreseen:
     cost_most: Decimal
     exact: bool
     workers: int | None = None
+    quizzed: int = 0
 
 
 def foresee(dataset: Dataset, asked: Asked) -> Foreseen:
@@ -171,14 +175,17 @@ def foresee(dataset: Dataset, asked: Asked) -> Foreseen:
         )  # fmt: skip
         gold = sum(pair[0] in found.gold for pair in found.pairs)
         images, tasks, exact = len({pair[0] for pair in found.pairs}), len(found.pairs) - gold, True
+        quizzed = found.quizzed
     else:
         asked.plan.check()
         asked.which()
         check_ready(dataset, asked.question)
+        quizzed = len(told_by_quiz(dataset, asked.question, asked.plan))
         images, tasks = _bounds(dataset, asked)
         gold = Gold.objects.filter(dataset=dataset, retired=None).count() if asked.plan.gold_rate else 0
         exact = asked.images == EVERY and asked.question == Round.Question.CLASSIFY and not gold
-    return _priced(dataset, asked.plan, images, tasks, gold, exact, invited)
+    priced = _priced(dataset, asked.plan, images, tasks, gold, exact, invited)
+    return replace(priced, quizzed=quizzed)
 
 
 def _repeated(dataset: Dataset, asked: Asked, invited: Sequence[int] | None) -> Foreseen:

@@ -11,6 +11,7 @@ from django.utils.translation import ngettext
 from annotation_site.figures import percent
 from annotation_site.models import Round, RoundChange
 from annotation_site.services.changing import NotChangeable, change_round, differences
+from annotation_site.services.quiz_making import pictures_of
 from quality.services.settling import Wish
 
 AT_ONCE = 50_000
@@ -38,6 +39,14 @@ def foretell(round: Round, wanted: Mapping[str, Any]) -> list[str]:
             told.append(words(round, new[name]))
     if new.keys() & {"batch_size", "lease_seconds"}:
         told.append(_("From the next batch on; what people hold now stays as it is."))
+    if "quiz_id" in new:
+        told.append(_quiz(round, new["quiz_id"]))
+    if "tells_agreement" in new:
+        told.append(
+            _("Once it is closed, people see on their own page how often they were right on gold.")
+            if new["tells_agreement"]
+            else _("People are not told how often they were right on gold.")
+        )
     if "title" in new:
         told.append(_("People see the new title at once."))
     return told
@@ -119,6 +128,18 @@ def _confidence(round: Round, confidence: float) -> str:
         "new": percent(confidence),
         "old": percent(round.confidence),
     }
+
+
+def _quiz(round: Round, quiz_id: int | None) -> str:
+    if quiz_id is None:
+        return _("Nobody has to pass a quiz any more.")
+    pictures = len(pictures_of(round.dataset, quiz_id))
+    return ngettext(
+        "Annotators pass the quiz before their next batch. Its picture is asked about no more.",
+        "Annotators pass the quiz before their next batch. Its %(n)s pictures are asked about no more where "
+        "they still collect votes; votes are kept.",
+        pictures,
+    ) % {"n": pictures}
 
 
 def _price(round: Round, price: Any) -> str:

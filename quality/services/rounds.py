@@ -13,7 +13,7 @@ from annotation_site.services import rounds as site_rounds
 from ingest.models import Dataset
 from quality.presets import SAMPLE_TASKS, SAMPLE_VOTES
 from quality.services.choosing import EVERY, UNLABELLED, Pair, RoundPlan, categories_found, choose_tasks
-from quality.services.followups import Proposed, keep_proposals, repeats_among
+from quality.services.followups import Proposed, UnusableRound, keep_proposals, repeats_among
 
 __all__ = [
     "EVERY",
@@ -99,6 +99,8 @@ def open_repeat_round(
     """
     plan = plan or RoundPlan()
     plan.check()
+    if plan.quiz is not None:
+        raise UnusableRound("a repeat asks people who have labelled already: leave out the quiz")
     again = repeats_among(first, share, plan.seed, invited)
     most = max(len(workers) for workers in again.values())
     told = first.instructions.filter(version=first.instructions_version).first()
@@ -117,7 +119,7 @@ def open_repeat_round(
 
 
 def round_summary(round: Round) -> dict[str, Any]:
-    """`round`, `tasks`, `gold`, `parent` and `workers` (None: everyone), for `open_round --json`."""
+    """`round`, `tasks`, `gold`, `parent`, `workers` (None: everyone) and `quiz`, for `open_round --json`."""
     everyone = round.access == Round.Access.EVERYONE
     return {
         "round": round.pk,
@@ -125,6 +127,7 @@ def round_summary(round: Round) -> dict[str, Any]:
         "gold": round.tasks.filter(gold=True).count(),
         "parent": round.parent_id,
         "workers": None if everyone else round.invitations.values("worker").distinct().count(),
+        "quiz": None if round.quiz is None else round.quiz.title,
     }
 
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from annotation_site.models import UNSURE, VERIFY_UNSURE, Round, Vote, Worker
+from annotation_site.services.agreement import ask_to_look_again
 from annotation_site.services.locking import short_write
 from annotation_site.services.voiding import set_suspended, void_worker_votes
 from ingest.models import Dataset
@@ -201,6 +202,8 @@ def note(
         UnusableReview: without a reason.
     """
     _need(reason)
+    if action == WorkerAction.Action.RETRAIN:
+        ask_to_look_again(worker, dataset)
     with short_write():
         return WorkerAction.objects.create(
             worker=worker, dataset=dataset, round=round, action=action, reason=reason.strip()[:500], by=by,

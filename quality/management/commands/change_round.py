@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 from annotation_site.models import Round
 from annotation_site.services.changing import NotChangeable, carry_out, pause_round, reopen_round
 from ingest.management.base import AssayCommand, BadInput
-from quality.management.commands.open_round import price_of
+from quality.management.commands.open_round import price_of, quiz_of
 from quality.services.round_changes import apply_change
 
 
@@ -31,6 +31,7 @@ class Command(AssayCommand):
         parser.add_argument("--batch-size", type=int, help="images a worker leases")
         parser.add_argument("--lease-minutes", type=int, help="until a batch is given to others")
         parser.add_argument("--title", help="what workers see as the round's name")
+        parser.add_argument("--quiz", metavar="TITLE", help="annotators pass this quiz first; none: no quiz")
         state = parser.add_mutually_exclusive_group()
         state.add_argument("--pause", action="store_true", help="hand out no work for now")
         state.add_argument("--reopen", action="store_true", help="hand out work again")
@@ -50,6 +51,8 @@ class Command(AssayCommand):
         }
         if options["price"] is not None:
             wanted["price"] = price_of(options["price"])
+        if options["quiz"] is not None:
+            wanted["quiz_id"] = quiz_of(round.dataset, "" if options["quiz"] == "none" else options["quiz"])
         if options["lease_minutes"] is not None:
             wanted["lease_seconds"] = 60 * options["lease_minutes"]
         try:
@@ -63,6 +66,9 @@ class Command(AssayCommand):
         except NotChangeable as error:
             raise BadInput(str(error)) from None
         after = {} if made is None else made.after
-        told = ", ".join(f"{name} {value}" for name, value in after.items()) or "nothing differs"
+        told = (
+            ", ".join(f"{name.removesuffix('_id')} {value}" for name, value in after.items())
+            or "nothing differs"
+        )
         summary = {"round": round.pk, "state": round.state, "changed": after}
         self.report(options, summary, f"round {round.pk} is {round.state}: {told}")

@@ -11,6 +11,7 @@ from django.core.management.base import CommandParser
 
 from annotation_site.figures import number_of
 from annotation_site.models import Round
+from annotation_site.services.quiz_making import pictures_of
 from ingest.management.base import AssayCommand, BadInput, Failure
 from ingest.models import Dataset
 from ingest.tables import read_table
@@ -44,6 +45,7 @@ class Command(AssayCommand):
         python manage.py open_round clothing --question verify --proposals model.csv
         python manage.py open_round clothing --question classify --category-confidence coat=0.99,hat=0.9
         python manage.py open_round clothing --question verify --preset imagenet --price 0.01
+        python manage.py open_round clothing --question classify --quiz "Coats and jackets"
         python manage.py open_round clothing --repeat 1 --share 0.05"""
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -85,6 +87,14 @@ class Command(AssayCommand):
         )  # fmt: skip
         parser.add_argument("--category", default="", metavar="ID", help="verify this category alone")
         parser.add_argument("--title", default="", help="what workers see as the round's name")
+        parser.add_argument(
+            "--quiz", default="", metavar="TITLE",
+            help="annotators pass this quiz first (see make_quiz); its pictures are left out of the round",
+        )  # fmt: skip
+        parser.add_argument(
+            "--hide-agreement", action="store_true",
+            help="never tell people how often they were right on gold (else once the round is closed)",
+        )  # fmt: skip
         parser.add_argument("--instructions", metavar="FILE", help="text file with what to tell workers")
         parser.add_argument("--seed", type=int, default=plan.seed, help="of the random order and the audit")
         parser.add_argument(
@@ -156,6 +166,8 @@ class Command(AssayCommand):
             instructions=_text(options["instructions"]),
             seed=options["seed"],
             price=price_of(options["price"]),
+            quiz=quiz_of(dataset, options["quiz"]),
+            tells_agreement=not options["hide_agreement"],
             wish=_wish(options),
         )
         try:
@@ -169,6 +181,9 @@ class Command(AssayCommand):
         words = (
             f"round {made.pk} is open: {number_of(summary['tasks'], 'task')}, {summary['gold']} of them gold"
         )
+        if summary["quiz"] is not None:
+            left_out = number_of(len(pictures_of(made.dataset, made.quiz_id)), "picture is", "pictures are")
+            words += f", for those who pass the quiz {summary['quiz']}, whose {left_out} left out"
         if summary["workers"] is not None:
             words += f", for {number_of(summary['workers'], 'worker')}"
         self.report(options, summary, words)
@@ -210,6 +225,17 @@ def price_of(text: str) -> Decimal:
     if price.is_nan():
         raise BadInput(f"--price is a number of USD; got {text!r}")
     return price
+
+
+def quiz_of(dataset: Dataset, title: str) -> int | None:
+    """Id of the quiz of this title; None for no title."""
+    if not title:
+        return None
+    found = dataset.quizzes.filter(title=title).values_list("pk", flat=True).first()
+    if found is None:
+        known = ", ".join(dataset.quizzes.values_list("title", flat=True)[:5]) or "none"
+        raise BadInput(f"dataset {dataset.name} has no quiz {title!r}; it has: {known}")
+    return found
 
 
 def _wish(options: dict[str, Any]) -> Wish:
