@@ -18,9 +18,13 @@ from annotation_site.models import Participation, Round, User
 from annotation_site.services.access import LOOKERS, datasets_for, rounds_to_label
 from annotation_site.services.accounts import worker_of
 from annotation_site.services.agreement import agreement
+from annotation_site.services.joining import joinable
 from annotation_site.services.quiz import missing
 from annotation_site.views.quiz import minutes
 from ingest.models import Dataset
+
+JOINABLE = 50
+"""Datasets to join that are listed."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +53,14 @@ class DatasetLine:
 @login_required
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """Rounds to label in, and for those who look after datasets, the datasets."""
+    """Rounds to label in, datasets to join, and for those who look after datasets, the datasets."""
     assert isinstance(request.user, User)
-    return render(
-        request,
-        "annotation_site/home.html",
-        {"rounds": _open_rounds(request.user), "datasets": _dataset_lines(request.user)},
-    )
+    context = {
+        "rounds": _open_rounds(request.user),
+        "datasets": _dataset_lines(request.user),
+        "joinable": joinable(request.user).order_by("title", "name")[:JOINABLE],
+    }
+    return render(request, "annotation_site/home.html", context)
 
 
 def _open_rounds(user: User) -> list[OpenRound]:

@@ -225,7 +225,7 @@ def test_a_picture_is_taken_down_and_shown_no_more(world: ApiWorld) -> None:
     assert "https://photos.example/new.jpg" in str(listed)
     story = told(world.get(f"{BIRDS}/images/{sha}"))
     assert story["taken_down"]["reason"] == "asked for"
-    assert story["releases"] == [{"version": "1.0.0", "label": "owl"}]
+    assert [row["version"] for row in story["releases"]] == ["1.0.0"]
     for shown in (f"{BIRDS}/images?limit=200", f"{BIRDS}/review?limit=200", f"{BIRDS}/takedowns/near"):
         assert sha not in world.get(shown).content.decode()
     [near] = told(world.get(f"{path}/near"))["near"]

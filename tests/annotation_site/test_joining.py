@@ -203,3 +203,19 @@ def test_markup_in_names_stays_text(client: Client, pets: Dataset, cora: User) -
     page = client.get(path(make_link(cora, pets, Role.ANNOTATOR))).content.decode()
     assert "<script>alert" not in page
     assert "<img src=x>" not in page
+
+
+def test_the_first_page_names_open_datasets_one_button_each(
+    client: Client, pets: Dataset, cora: User
+) -> None:
+    ada = person("ada", "annotator", make_dataset("birds", images=1))
+    client.force_login(ada)
+    assert "Datasets you may join" not in client.get("/").content.decode()
+    set_sign_up(cora, pets, Entrance.SignUp.OPEN)
+    page = client.get("/").content.decode()
+    assert "Datasets you may join" in page
+    assert page.count('action="/d/pets/join/"') == 1
+    done = client.post("/d/pets/join/", follow=True).content.decode()
+    assert "Welcome to Pets at home" in done
+    assert "Datasets you may join" not in done
+    assert ada.memberships.filter(dataset=pets, role=Role.ANNOTATOR).exists()
