@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,8 @@ from tests.annotation_site.api_world import ApiWorld, one_world
 
 pytestmark = pytest.mark.django_db
 BIRDS = "datasets/birds"
+IN_THE_GUIDE = {"name": "NAME", "sha256": "SHA256", "code": "CODE", "version": "VERSION", "username": "USER",
+                "role": "ROLE", "language": "LANGUAGE"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -351,6 +355,20 @@ def test_quality_tells_researchers_nothing_of_workers(world: ApiWorld) -> None:
     some = told(world.get(f"{BIRDS}/quality", "researcher"))
     assert full["headline"] == some["headline"]
     assert {"skills", "flags", "repeats"} == full["figures"].keys() - some["figures"].keys()
+
+
+def test_the_guide_names_every_call(world: ApiWorld) -> None:
+    """Its table, "From programs", has each of them, and none that is not there."""
+    there = set()
+    for path, methods in told(world.get("openapi.json"))["paths"].items():
+        words = path.removeprefix("/api/v1/").replace("datasets/{name}", "D", 1)
+        words = re.sub(r"\{(\w+)\}", lambda name: IN_THE_GUIDE.get(name[1], "ID"), words)
+        there |= {f"{method.upper()} {words}" for method in methods}
+    guide = (Path(__file__).parents[2] / "docs" / "guide.md").read_text(encoding="utf-8")
+    section = guide.partition("\n## From programs\n")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")]
+    spans = re.findall(r"`([A-Z, ]+) (\S+)`", "\n".join(rows))
+    assert {f"{method} {path}" for methods, path in spans for method in methods.split(", ")} == there
 
 
 def test_every_call_is_described_with_an_example(world: ApiWorld) -> None:
