@@ -33,6 +33,11 @@ def picture(seed: int, form: str = "JPEG", orientation: int = 1, size: tuple[int
     return out.getvalue()
 
 
+def draw_of(image: Image, split: str) -> float:
+    """What puts the picture's group into this split."""
+    return DRAWS[split] + int(image.sha256[:4], 16) / 2**22
+
+
 class World:
     """A dataset that grows; every method leaves it as the stages would."""
 
@@ -55,13 +60,49 @@ class World:
         self, data: bytes | None = None, group: DuplicateGroup | None = None, split: str = "train"
     ) -> Image:
         """One more picture: of its own group, which is drawn for `split`, or of a group there is."""
-        self.seed += 1
-        data = data or picture(self.seed)
+        if group is not None:
+            group.size += 1
+            group.save()
+        return self._add_images([data], [split], group)[0]
+
+    def _add_images(
+        self, contents: list[bytes | None], splits: list[str], group: DuplicateGroup | None = None
+    ) -> list[Image]:
+        first = self.seed + 1
+        self.seed += len(contents)
+        images = [self._stored(data or picture(first + n)) for n, data in enumerate(contents)]
+        Image.objects.bulk_create(images)
+        groups = [
+            group or DuplicateGroup(dataset=self.dataset, representative=image, draw=draw_of(image, split))
+            for image, split in zip(images, splits, strict=True)
+        ]
+        if group is None:
+            DuplicateGroup.objects.bulk_create(groups)
+        for image, own in zip(images, groups, strict=True):
+            image.group = own
+        Image.objects.bulk_update(images, ["group"])
+        urls = [f"http://127.0.0.1/{first + n}.jpg" for n in range(len(images))]
+        Candidate.objects.bulk_create(
+            Candidate(
+                source=self.source,
+                url=url,
+                url_sha256=hashlib.sha256(url.encode()).hexdigest()[:32],
+                page_url="http://127.0.0.1/page",
+                licence="CC BY 4.0",
+                author="A. Person",
+                state=Candidate.State.STORED,
+                image=image,
+            )
+            for url, image in zip(urls, images, strict=True)
+        )
+        return images
+
+    def _stored(self, data: bytes) -> Image:
         sha256 = self.store.put(data)
         with Pillow.open(io.BytesIO(data)) as opened:
             width, height = opened.size
             form = (opened.format or "JPEG").lower()
-        image = Image.objects.create(
+        return Image(
             dataset=self.dataset,
             sha256=sha256,
             phash=int(sha256[:15], 16),
@@ -71,46 +112,43 @@ class World:
             height=height,
             bytes=len(data),
         )
-        if group is None:
-            group = DuplicateGroup.objects.create(
-                dataset=self.dataset, representative=image, draw=DRAWS[split] + int(sha256[:4], 16) / 2**22
-            )
-        else:
-            group.size += 1
-            group.save()
-        image.group = group
-        image.save()
-        url = f"http://127.0.0.1/{self.seed}.jpg"
-        Candidate.objects.create(
-            source=self.source,
-            url=url,
-            url_sha256=hashlib.sha256(url.encode()).hexdigest()[:32],
-            page_url="http://127.0.0.1/page",
-            licence="CC BY 4.0",
-            author="A. Person",
-            state=Candidate.State.STORED,
-            image=image,
-        )
-        return image
 
     def vote(
         self, image: Image, labels: list[str], *, round: Round | None = None, audit: bool = False
     ) -> Task:
         """Votes by the first workers, and the consensus that they make: the majority."""
-        round = round or self.round
-        task = Task.objects.create(
-            round=round, image=image, rank=image.pk, wanted=3, votes=len(labels), audit=audit
-        )
-        for place, label in enumerate(labels):
-            category = self.categories.get(label)
-            answer = Vote.Answer.CATEGORY if category else Vote.Answer.NONE
-            vote = Vote.objects.create(
-                task=task, worker=self.workers[place], answer=answer, category=category, seconds=1.5 + place
+        return self._vote([image], [labels], round or self.round, audit)[0]
+
+    def _vote(self, images: list[Image], said: list[list[str]], round: Round, audit: bool) -> list[Task]:
+        tasks = [
+            Task(round=round, image=image, rank=image.pk, wanted=3, votes=len(labels), audit=audit)
+            for image, labels in zip(images, said, strict=True)
+        ]
+        Task.objects.bulk_create(tasks)
+        votes = [
+            Vote(
+                task=task,
+                worker=self.workers[place],
+                answer=Vote.Answer.CATEGORY if label in self.categories else Vote.Answer.NONE,
+                category=self.categories.get(label),
+                seconds=1.5 + place,
             )
-            Vote.objects.filter(pk=vote.pk).update(created=START + timedelta(seconds=vote.pk))
+            for task, labels in zip(tasks, said, strict=True)
+            for place, label in enumerate(labels)
+        ]
+        Vote.objects.bulk_create(votes)
+        for vote in votes:
+            vote.created = START + timedelta(seconds=vote.pk)
+        Vote.objects.bulk_update(votes, ["created"])
+        Consensus.objects.bulk_create(
+            self._majority(task, labels) for task, labels in zip(tasks, said, strict=True)
+        )
+        return tasks
+
+    def _majority(self, task: Task, labels: list[str]) -> Consensus:
         shares = {label: labels.count(label) / len(labels) for label in set(labels)}
         best = min(shares, key=lambda label: (-shares[label], label))
-        Consensus.objects.create(
+        return Consensus(
             task=task,
             label=best,
             category=self.categories.get(best),
@@ -119,7 +157,6 @@ class World:
             method="majority",
             posterior=shares,
         )
-        return task
 
     def refer(self, image: Image, label: str, expert: str = "ada") -> None:
         """One expert's answer."""
@@ -129,14 +166,19 @@ class World:
 
     def fill(self, each: dict[str, int] | None = None) -> World:
         """Labelled pictures of every category in every split; test pictures have references."""
-        for split, number in (each or {"train": 4, "val": 2, "test": 3}).items():
-            for key in self.categories:
-                for place in range(number):
-                    image = self.add_image(split=split)
-                    other = next(c for c in self.categories if c != key)
-                    self.vote(image, [key, key, other] if place % 2 else [key, key, key])
-                    if split == "test":
-                        self.refer(image, key)
+        places = [
+            (split, key, place)
+            for split, number in (each or {"train": 4, "val": 2, "test": 3}).items()
+            for key in self.categories
+            for place in range(number)
+        ]
+        images = self._add_images([None] * len(places), [split for split, _, _ in places])
+        others = {key: next(c for c in self.categories if c != key) for key in self.categories}
+        said = [[key, key, others[key] if place % 2 else key] for _, key, place in places]
+        self._vote(images, said, self.round, audit=False)
+        for image, (split, key, _) in zip(images, places, strict=True):
+            if split == "test":
+                self.refer(image, key)
         return self
 
 
