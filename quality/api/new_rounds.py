@@ -86,6 +86,8 @@ class RoundIn(Schema):
     price: Annotated[Decimal, Field(ge=0, lt=10_000, decimal_places=4, description="of a vote, in USD")] = (
         Decimal(0)
     )
+    quiz: Annotated[Id, Field(description="that annotators pass first")] | None = None
+    tells_agreement: Annotated[bool, Field(description="people see how they did on gold, in the end")] = True
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     workers: Annotated[list[Line], Field(max_length=1_000, description="only these people")] | None = None
     least_skill: Annotated[float, Field(gt=0, lt=1, description="surely right so often")] | None = None
@@ -99,7 +101,7 @@ class ForeseenOut(Schema):
     """What a round would be. `exact`: counted; else at most so many. Costs in USD, gold included.
 
     `images`: pictures asked about; `tasks`: of them with their categories, gold aside. `workers`: how many
-    are invited; null: everyone.
+    are invited; null: everyone. `quizzed`: pictures left out, since the round's quiz tells their answer.
     """
 
     images: int
@@ -111,6 +113,7 @@ class ForeseenOut(Schema):
     cost_most: float
     exact: bool
     workers: int | None
+    quizzed: int
 
 
 class PlannedOut(Schema):

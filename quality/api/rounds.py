@@ -52,6 +52,8 @@ class RoundLine(Schema):
     price: float
     batch_size: int
     lease_seconds: int
+    quiz: int | None
+    tells_agreement: bool
     wishes: dict[str, Any]
     created: datetime
     closed: datetime | None
@@ -112,7 +114,10 @@ class RoundOut(RoundLine):
 
 
 class ChangeIn(Schema):
-    """Other numbers for a round that is not closed; what is left out stays as it is. `price`: in USD."""
+    """Other numbers for a round that is not closed; what is left out stays as it is.
+
+    `price`: in USD; `quiz`: that annotators pass first, 0: none.
+    """
 
     model_config = shown(votes_max=7, confidence=0.97, price="0.02")
     title: Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")] | None = None
@@ -122,10 +127,15 @@ class ChangeIn(Schema):
     price: Annotated[Decimal, Field(ge=0, lt=10_000, decimal_places=4)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=MAX_BATCH)] | None = None
     lease_seconds: Annotated[int, Field(ge=60, le=7 * 86_400)] | None = None
+    quiz: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
+    tells_agreement: bool | None = None
 
     def wanted(self) -> dict[str, Any]:
         """Field of Round -> the value that it is to have."""
-        return {key: value for key, value in self.dict(exclude_unset=True).items() if value is not None}
+        told = {key: value for key, value in self.dict(exclude_unset=True).items() if value is not None}
+        if "quiz" in told:
+            told["quiz_id"] = told.pop("quiz") or None
+        return told
 
 
 class Foretold(Schema):
@@ -306,6 +316,8 @@ def round_line(round: Round, votes: int) -> dict[str, Any]:
         "price": float(round.price),
         "batch_size": round.batch_size,
         "lease_seconds": round.lease_seconds,
+        "quiz": round.quiz_id,
+        "tells_agreement": round.tells_agreement,
         "wishes": Wish.of(round).as_dict(),
         "created": round.created,
         "closed": round.closed,

@@ -286,6 +286,7 @@ def test_rounds_that_cannot_be(world: ApiWorld) -> None:
         ({"question": "classify", "images": "disputed", "repeat": world.labelled.pk}, 422),
         ({"question": "classify", "workers": ["nobody-here"]}, 422),
         ({"question": "classify", "price": "NaN"}, 422),
+        ({"question": "classify", "quiz": 99_999}, 422),
         ({"question": "classify", "preset": "imagenet", "votes_max": 3}, 422),
         ({"question": "classify", "images": "listed", "names": ["x"] * 5_001}, 422),
         ({"repeat": 99_999}, 404),
@@ -320,6 +321,8 @@ def test_a_change_is_foretold(world: ApiWorld) -> None:
     assert "votes" in " ".join(told(world.post(f"{path}/foretell", {"votes_max": 11}))["told"])
     assert told(world.get(path))["votes_max"] != 11
     told(world.post(f"{path}/foretell", {"votes_max": 1}), 409)
+    told(world.post(f"{path}/foretell", {"quiz": 99_999}), 409)
+    assert told(world.patch(path, {"tells_agreement": False}))["tells_agreement"] is False
     assert told(world.post(f"{path}/finish-change", None))["round"] == world.labelled.pk
 
 
