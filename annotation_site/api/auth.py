@@ -15,6 +15,7 @@ from ninja.security import APIKeyCookie, HttpBearer
 from ninja.utils import check_csrf
 
 from annotation_site.models import ApiToken, User
+from annotation_site.services.tokens import find_token
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def user_of_token(request: HttpRequest, text: str) -> User | None:
     """
     if not 1 <= len(text) <= 200:
         return None
-    row = ApiToken.objects.select_related("user__worker").filter(token_sha256=ApiToken.digest(text)).first()
+    row = find_token(text)
     if row is None or not row.user.is_active:
         return None
     _check_scope(request, row)

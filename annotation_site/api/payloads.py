@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from annotation_site.models import Round
 from annotation_site.services.claims import Batch
+from annotation_site.services.votes import vote_codes
 
 
 def batch_payload(batch: Batch, round: Round) -> dict[str, Any]:
@@ -23,7 +24,7 @@ def batch_payload(batch: Batch, round: Round) -> dict[str, Any]:
         "assignment": batch.assignment.pk,
         "expires": batch.assignment.expires.isoformat(),
         "question": round.question,
-        "choices": round.choices(),
+        "choices": list(vote_codes(round)),
         "tasks": [
             {
                 "task": task.pk,

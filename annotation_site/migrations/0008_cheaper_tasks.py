@@ -16,10 +16,6 @@ class Migration(migrations.Migration):
             model_name='task',
             name='task_once',
         ),
-        migrations.RemoveIndex(
-            model_name='vote',
-            name='vote_voided',
-        ),
         migrations.AlterField(
             model_name='vote',
             name='task',
@@ -27,10 +23,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='invitation',
-            index=models.Index(condition=models.Q(('task', None), _negated=True), fields=['task'], name='invitation_task'),
+            index=models.Index(condition=models.Q(('task__isnull', False)), fields=['task'], name='invitation_task'),
         ),
         migrations.AddConstraint(
             model_name='task',
-            constraint=models.UniqueConstraint(condition=models.Q(('category', None), _negated=True), fields=('round', 'image', 'category'), name='task_once'),
+            constraint=models.UniqueConstraint(condition=models.Q(('category__isnull', False)), fields=('round', 'image', 'category'), name='task_once'),
         ),
     ]

@@ -49,7 +49,7 @@ class Task(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["round", "image", "category"], condition=~Q(category=None), name="task_once"
+                fields=["round", "image", "category"], condition=Q(category__isnull=False), name="task_once"
             ),
             models.UniqueConstraint(
                 fields=["round", "image"], condition=Q(category=None), name="task_once_without_category"
@@ -82,7 +82,7 @@ class Invitation(models.Model):
                 fields=["round", "worker"], condition=Q(task=None), name="invitation_once_without_task"
             ),
         ]
-        indexes = [models.Index(fields=["task"], condition=~Q(task=None), name="invitation_task")]
+        indexes = [models.Index(fields=["task"], condition=Q(task__isnull=False), name="invitation_task")]
 
 
 class Participation(models.Model):

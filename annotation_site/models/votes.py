@@ -104,6 +104,7 @@ class Vote(models.Model):
                 name="vote_has_one_answer",
             ),
         ]
+        indexes = [models.Index(fields=["task"], condition=Q(voided=True), name="vote_voided")]
 
     @property
     def label(self) -> str:

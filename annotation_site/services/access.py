@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404
 from django.utils.translation import gettext as _
 
-from annotation_site.models import Invitation, Role, Round, User
+from annotation_site.models import Invitation, Membership, Role, Round, User
 from annotation_site.services.accounts import worker_of
+from annotation_site.services.prepared import prepared, row_of
 from annotation_site.services.refusals import NotAllowed
 from ingest.models import Dataset
 
@@ -44,9 +47,34 @@ def round_for_labelling(user: User, round_id: int) -> Round:
         Http404: there is none.
         NotAllowed: the person has no role that votes in its dataset.
     """
-    round = Round.objects.select_related("dataset").filter(pk=round_id).first()
-    if round is None:
+    rows = _rounds(round=round_id)
+    if not rows:
         raise Http404(f"There is no round {round_id}.")
-    if not user.has_role(round.dataset, *LABELLERS):
+    round = row_of(Round, ROUND, rows[0])
+    round.dataset = row_of(Dataset, DATASET, rows[0][len(ROUND) :])
+    if not _labels(user, round.dataset):
         raise NotAllowed(_("Your account may not label this dataset. Ask the person who runs it."))
     return round
+
+
+ROUND = [column.attname for column in Round._meta.concrete_fields]
+DATASET = [column.attname for column in Dataset._meta.concrete_fields]
+
+
+@prepared()
+def _rounds(round: int) -> Any:
+    columns = [*ROUND, *(f"dataset__{name}" for name in DATASET)]
+    return Round.objects.filter(pk=round).values_list(*columns)
+
+
+def _labels(user: User, dataset: Dataset) -> bool:
+    """`user.has_role(dataset, *LABELLERS)`, as it is asked for each claim."""
+    if user.is_superuser or not user.is_active:
+        return user.is_active
+    return bool(_memberships(user=user.pk, dataset=dataset.pk))
+
+
+@prepared()
+def _memberships(user: int, dataset: int) -> Any:
+    here = Q(dataset=None) | Q(dataset=dataset)
+    return Membership.objects.filter(here, user=user, role__in=LABELLERS).values_list("pk")[:1]

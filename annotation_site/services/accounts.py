@@ -7,12 +7,14 @@ import secrets
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 
 from annotation_site.models import Membership, Role, User, Worker
 from annotation_site.services.locking import short_write
+from annotation_site.services.prepared import prepared, row_of
 from ingest.models import Dataset
 
 
@@ -78,8 +80,19 @@ def create_users(rows: Iterable[AccountRow]) -> list[tuple[User, str]]:
 
 def worker_of(user: User) -> Worker:
     """The worker that this person votes as; made at the first call."""
-    worker, _ = Worker.objects.get_or_create(user=user)
-    return worker
+    for row in _workers(user=user.pk):
+        worker = row_of(Worker, WORKER, row)
+        worker.user = user
+        return worker
+    return Worker.objects.get_or_create(user=user)[0]
+
+
+WORKER = [column.attname for column in Worker._meta.concrete_fields]
+
+
+@prepared()
+def _workers(user: int) -> Any:
+    return Worker.objects.filter(user=user).values_list(*WORKER)
 
 
 def _check(row: AccountRow) -> None:

@@ -5,7 +5,7 @@ Django's `bulk_create` spends ten times as long on each row as a database does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import connection, models
@@ -14,7 +14,7 @@ Plain = int | bool | None
 """What a column of such rows may hold; the databases want nothing of it changed."""
 
 
-def insert_rows(model: type[models.Model], columns: Sequence[str], rows: Iterable[Sequence[Plain]]) -> None:
+def insert_rows(model: type[models.Model], columns: Sequence[str], rows: Sequence[Sequence[Plain]]) -> None:
     """Insert rows in the caller's transaction; columns that are not named get their database's default.
 
     Nothing but the database's own constraints checks them: by COPY on PostgreSQL, else by one prepared

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -32,7 +33,9 @@ from annotation_site.models import (
     Worker,
 )
 from annotation_site.services.locking import short_write
+from annotation_site.services.prepared import Change, insert, prepared, row_of
 from annotation_site.services.refusals import NotAllowed, RoundNotOpen, TooMuchHeld
+from ingest.models import Category, Image
 
 MAX_BATCH = 300
 """Tasks in one batch; ImageNet's grids held about as many."""
@@ -66,21 +69,16 @@ def claim_batch(worker: Worker, round: Round, size: int = 0, *, holding: Iterabl
         raise NotAllowed(_("Your work here is suspended. Ask the person who runs the dataset."))
     release_expired(round)
     with short_write():
-        state = Round.objects.values_list("state", flat=True).get(pk=round.pk)
+        [(state,)] = _state_of(round=round.pk)
         if state != Round.State.OPEN:
             raise RoundNotOpen(f"The round is {state}: it hands out no work now.")
         if not invited(worker, round):
             raise NotAllowed(_("This round is for invited people only."))
         part = locked_participation(round, worker)
-        live = list(
-            Assignment.objects.filter(worker=worker, round=round, state=Assignment.State.ACTIVE).order_by(
-                "pk"
-            )
-        )
-        wanted_again = set(holding)
-        for assignment in live:
-            if assignment.pk not in wanted_again:
-                return Batch(assignment, _leased_tasks(assignment))
+        live = [pk for (pk,) in _active_batches(worker=worker.pk, round=round.pk)]
+        for number in sorted(set(live) - set(holding)):
+            assignment = Assignment.objects.get(pk=number)
+            return Batch(assignment, _leased_tasks(assignment))
         if len(live) >= MAX_HELD:
             raise TooMuchHeld(_("Send the answers of the batches you have first."))
         tasks = _choose(part, round, min(size or round.batch_size, MAX_BATCH))
@@ -96,15 +94,73 @@ def invited(worker: Worker, round: Round) -> bool:
 
 def locked_participation(round: Round, worker: Worker) -> Participation:
     """The worker's row in this round, locked: claims and votes of one worker run one after the other."""
-    part, created = Participation.objects.get_or_create(round=round, worker=worker)
-    if created or not connection.features.has_select_for_update:
-        return part
-    return Participation.objects.select_for_update(no_key=True).get(pk=part.pk)
+    if not (rows := _participation(round=round.pk, worker=worker.pk)):
+        Participation.objects.get_or_create(round=round, worker=worker)
+        rows = _participation(round=round.pk, worker=worker.pk)
+    return row_of(Participation, PARTICIPATION, rows[0])
+
+
+PARTICIPATION = [column.attname for column in Participation._meta.concrete_fields]
+
+
+@prepared()
+def _participation(round: int, worker: int) -> Any:
+    rows = Participation.objects.filter(round=round, worker=worker)
+    return rows.select_for_update(no_key=True).values_list(*PARTICIPATION)
+
+
+@prepared()
+def _state_of(round: int) -> Any:
+    return Round.objects.filter(pk=round).values_list("state")
+
+
+@prepared()
+def _active_batches(worker: int, round: int) -> Any:
+    rows = Assignment.objects.filter(worker=worker, round=round, state=Assignment.State.ACTIVE)
+    return rows.order_by("pk").values_list("pk")
 
 
 def _leased_tasks(assignment: Assignment) -> list[Task]:
-    leased = Task.objects.filter(live_leases__assignment=assignment).order_by("live_leases__pk")
-    return list(_shown(leased))
+    return _with_pictures(_tasks_of(_leased(assignment=assignment.pk)))
+
+
+@prepared()
+def _leased(assignment: int) -> Any:
+    leased = Task.objects.filter(live_leases__assignment=assignment)
+    return leased.order_by("live_leases__pk").values_list(*TASK)
+
+
+TASK = ["id", "round_id", "image_id", "category_id", "rank", "gold"]
+"""What is read of a task that is handed out."""
+
+
+def _tasks_of(rows: Iterable[Sequence[Any]]) -> list[Task]:
+    return [row_of(Task, TASK, row) for row in rows]
+
+
+def _with_pictures(tasks: list[Task]) -> list[Task]:
+    """The same tasks; each knows what is shown of its image and category without another question."""
+    images = {
+        pk: row_of(Image, ["id", "sha256"], (pk, sha256))
+        for pk, sha256 in _pictures(images=sorted({task.image_id for task in tasks}))
+    }
+    asked = sorted({task.category_id for task in tasks if task.category_id is not None})
+    categories = {pk: row_of(Category, ["id", "key"], (pk, key)) for pk, key in _keys(categories=asked)}
+    for task in tasks:
+        task.image = images[task.image_id]
+        if task.category_id is not None:
+            task.category = categories[task.category_id]
+    return tasks
+
+
+@prepared()
+def _pictures(images: list[int]) -> Any:
+    return Image.objects.filter(pk__in=images).values_list("pk", "sha256")
+
+
+@prepared()
+def _keys(categories: list[int]) -> Any:
+    return Category.objects.filter(pk__in=categories).values_list("pk", "key")
 
 
 def _choose(part: Participation, round: Round, size: int) -> list[Task]:
@@ -135,46 +191,61 @@ def _choose(part: Participation, round: Round, size: int) -> list[Task]:
 
 def _next_tasks(part: Participation, round: Round, count: int) -> list[Task]:
     """Open tasks from the worker's cursor on, then from the start; the last one's rank is the new cursor."""
-    free = _unseen(Task.objects.claimable().filter(round=round), part.worker_id)
-    if round.access == Round.Access.REPEAT:
-        # Led by the worker's own invitations, which are few, whatever the size of the round.
-        own = Invitation.objects.filter(worker=part.worker_id, round=round)
-        free = free.filter(pk__in=own.values("task"))
-    stretches = [free.filter(rank__gte=part.cursor)]
-    if part.cursor:
-        stretches.append(free.filter(rank__lt=part.cursor))
+    asked: dict[str, Any] = {
+        "round": round.pk,
+        "worker": part.worker_id,
+        "cursor": part.cursor,
+        "repeat": round.access == Round.Access.REPEAT,
+    }
     if not connection.features.has_select_for_update:
-        return _first(stretches, count)
+        return _first(asked, count)
     # Rows that another claim holds are passed over. Where nothing else was found, one of them is waited for:
     # it may well have room for one more.
     with transaction.atomic():
-        locked = [rows.select_for_update(of=("self",), no_key=True, skip_locked=True) for rows in stretches]
-        tasks = _first(locked, count)
+        tasks = _first(asked, count, lock=True)
         # A row that filled up before it was locked stays locked though it is not returned.
         transaction.set_rollback(not tasks)
-    return tasks or _wait_for_one(free, stretches)
+    return tasks or _wait_for_one(asked)
 
 
-def _first(stretches: Iterable[TaskQuerySet], count: int) -> list[Task]:
-    """Up to `count` tasks, those of an earlier stretch first."""
-    tasks: list[Task] = []
-    for rows in stretches:
-        if len(tasks) < count:
-            tasks += rows[: count - len(tasks)]
-    return tasks
+def _first(asked: dict[str, Any], count: int, *, lock: bool = False) -> list[Task]:
+    """Up to `count` open tasks, those from the cursor on first."""
+    rows: list[Any] = []
+    for behind in (False, True) if asked["cursor"] else (False,):
+        if len(rows) < count:
+            rows += _open_tasks(**asked, behind=behind, count=count - len(rows), lock=lock)
+    return _tasks_of(rows)
 
 
-def _wait_for_one(free: TaskQuerySet, stretches: Sequence[TaskQuerySet]) -> list[Task]:
+@prepared("repeat", "behind", "count", "lock")
+def _open_tasks(
+    round: int, worker: int, cursor: int, repeat: bool, behind: bool, count: int, lock: bool
+) -> Any:
+    tasks = Task.objects.claimable().filter(round=round)
+    tasks = tasks.filter(rank__lt=cursor) if behind else tasks.filter(rank__gte=cursor)
+    rows = _unseen(tasks, worker, round if repeat else None).values_list(*TASK)[:count]
+    return rows.select_for_update(no_key=True, skip_locked=True) if lock else rows
+
+
+@prepared("repeat")
+def _same_task(task: int, round: int, worker: int, repeat: bool) -> Any:
+    """The task, locked, if it is still open to the worker."""
+    tasks = Task.objects.claimable().filter(pk=task, round=round)
+    tasks = _unseen(tasks, worker, round if repeat else None)
+    return tasks.values_list(*TASK).select_for_update(no_key=True)
+
+
+def _wait_for_one(asked: dict[str, Any]) -> list[Task]:
     """Lock one open task, waiting for whoever holds it; none where none is open any more.
 
     One row is asked for by number and given up again before the next: who waits for a task holds no other, so
     that no two claims (or a claim and a vote) ever wait for each other.
     """
-    while wanted := _first(stretches, 1):
+    whose = {name: asked[name] for name in ("round", "worker", "repeat")}
+    while wanted := _first(asked, 1):
         with transaction.atomic():
-            locked = free.filter(pk=wanted[0].pk).select_for_update(of=("self",), no_key=True)
-            if found := list(locked):
-                return found
+            if found := _same_task(task=wanted[0].pk, **whose):
+                return _tasks_of(found)
             transaction.set_rollback(True)
     return []
 
@@ -195,16 +266,32 @@ def _next_gold(
 
     With `categories` only theirs, wherever the worker's cursor stands: it follows the whole round's order.
     """
-    gold = Task.objects.filter(round=round, gold=True).exclude(state=Task.State.WITHDRAWN)
-    gold = _unseen(gold, part.worker_id).filter(~_answered_elsewhere(part)).order_by("rank", "pk")
+    whose = {"round": round.pk, "worker": part.worker_id}
+    among = sorted(categories) or [0]
     if categories:
-        gold = gold.filter(category__in=categories)
-        return _first([gold.filter(rank__gte=start), gold.filter(rank__lt=start)], count)
-    turn = strategy.RANK_SPAN - start  # the position at which the order starts over at rank 0
-    parts = [gold.filter(rank__lt=start, rank__gte=max(0, part.gold_cursor - turn))]
-    if part.gold_cursor < turn:
-        parts.insert(0, gold.filter(rank__gte=start + part.gold_cursor))
-    return _first(parts, count)
+        stretches = [(start, strategy.RANK_SPAN), (0, start)]
+    else:
+        turn = strategy.RANK_SPAN - start  # the position at which the order starts over at rank 0
+        stretches = [(max(0, part.gold_cursor - turn), start)]
+        if part.gold_cursor < turn:
+            stretches.insert(0, (start + part.gold_cursor, strategy.RANK_SPAN))
+    rows: list[Any] = []
+    for first, end in stretches:
+        if len(rows) < count:
+            rows += _fresh_gold(**whose, first=first, end=end, categories=among, any=not categories,
+                                count=count - len(rows))  # fmt: skip
+    return _tasks_of(rows)
+
+
+@prepared("any", "count")
+def _fresh_gold(
+    round: int, worker: int, first: int, end: int, categories: list[int], any: bool, count: int
+) -> Any:
+    """Gold with a rank from `first` on and below `end` that the worker has not met."""
+    gold = Task.objects.filter(round=round, gold=True, rank__gte=first, rank__lt=end)
+    gold = _unseen(gold.exclude(state=Task.State.WITHDRAWN), worker)
+    gold = gold.filter(~_answered_elsewhere(round, worker)).order_by("rank", "pk")
+    return (gold if any else gold.filter(category__in=categories)).values_list(*TASK)[:count]
 
 
 def fresh_gold(part: Participation, round: Round, most: int) -> int:
@@ -224,60 +311,69 @@ def promise_gold(part: Participation, round: Round, count: int) -> int:
     return part.more_gold
 
 
-def _answered_elsewhere(part: Participation) -> Exists:
+def _answered_elsewhere(round_id: int, worker_id: int) -> Exists:
     """Whether the worker answered a task's image in another round: such gold would measure memory.
 
     Two index probes for each of the image's tasks. Asked as one join, a database may walk through all that
     the worker ever did.
     """
-    answered = Vote.objects.filter(task=OuterRef("pk"), worker=part.worker_id, voided=False)
-    others = Task.objects.filter(image=OuterRef("image")).exclude(round=part.round_id)
+    answered = Vote.objects.filter(task=OuterRef("pk"), worker=worker_id, voided=False)
+    others = Task.objects.filter(image=OuterRef("image")).exclude(round=round_id)
     return Exists(others.filter(Exists(answered)))
 
 
-def _unseen(tasks: TaskQuerySet, worker_id: int) -> TaskQuerySet:
-    """Tasks that the worker neither holds nor has answered; one index probe each."""
+def _unseen(tasks: TaskQuerySet, worker_id: int, repeat: int | None = None) -> TaskQuerySet:
+    """Tasks that the worker neither holds nor has answered; one index probe each (`repeat`: of a repeat)."""
     answered = Vote.objects.filter(task=OuterRef("pk"), worker=worker_id, voided=False)
     held = Lease.objects.filter(
         task=OuterRef("pk"), worker=worker_id, assignment__state=Assignment.State.ACTIVE
     )
-    return _shown(tasks.filter(~Exists(answered), ~Exists(held)))
+    tasks = tasks.filter(~Exists(answered), ~Exists(held))
+    if repeat is not None:
+        # Led by the worker's own invitations, which are few, whatever the size of the round.
+        own = Invitation.objects.filter(worker=worker_id, round=repeat)
+        tasks = tasks.filter(pk__in=own.values("task"))
+    return tasks
 
 
-def _shown(tasks: TaskQuerySet) -> TaskQuerySet:
-    """With what a worker is shown of image and category, and no wider columns."""
-    return tasks.select_related("image", "category").only(
-        "rank", "gold", "round", "image__sha256", "category__key"
-    )
-
-
-def _lease(part: Participation, round: Round, tasks: Sequence[Task]) -> Batch:
-    assignment = Assignment.objects.create(
+def _lease(part: Participation, round: Round, tasks: list[Task]) -> Batch:
+    assignment = Assignment(
         round=round,
         worker_id=part.worker_id,
         tasks_given=len(tasks),
         instructions_version=round.instructions_version,
         expires=timezone.now() + timedelta(seconds=round.lease_seconds),
     )
+    names = ["round_id", "worker_id", "state", "tasks_given", "instructions_version", "created", "expires"]
+    assignment.created = timezone.now()
+    row = [getattr(assignment, name) for name in names]
+    assignment.pk = insert(Assignment, names, [row], returning=True)
     # A lease that ran out earlier remembers the same task for the same worker: it becomes this one.
-    Lease.objects.bulk_create(
-        [Lease(assignment=assignment, task=task, worker_id=part.worker_id) for task in tasks],
-        update_conflicts=True,
-        unique_fields=["task", "worker"],
-        update_fields=["assignment"],
-    )
+    leases = [(assignment.pk, task.pk, part.worker_id) for task in tasks]
+    insert(Lease, ["assignment_id", "task_id", "worker_id"], leases, instead=["task_id", "worker_id"])
     # Gold has no maximum, so its leases are not counted: no claim waits for rows that all workers share.
-    Task.objects.filter(pk__in=[task.pk for task in tasks if not task.gold]).update(
-        leases=F("leases") + 1,
-        claimable=Case(
-            When(Q(claimable=True, wanted__gt=F("votes") + F("leases") + 1), then=Value(True)),
-            default=Value(False),
-            output_field=BooleanField(),
-        ),
-    )
+    _one_more_lease(tasks=sorted(task.pk for task in tasks if not task.gold))
     part.claimed += len(tasks)
-    part.save(update_fields=["cursor", "gold_cursor", "more_gold", "claimed"])
-    return Batch(assignment, list(tasks))
+    _moved(part=part.pk, **{name: getattr(part, name) for name in MOVED})
+    return Batch(assignment, _with_pictures(tasks))
+
+
+@prepared()
+def _one_more_lease(tasks: list[int]) -> Any:
+    full = Case(
+        When(Q(claimable=True, wanted__gt=F("votes") + F("leases") + 1), then=Value(True)),
+        default=Value(False),
+        output_field=BooleanField(),
+    )
+    return Change(Task.objects.filter(pk__in=tasks), {"leases": F("leases") + 1, "claimable": full})
+
+
+MOVED = ("cursor", "gold_cursor", "more_gold", "claimed")
+
+
+@prepared()
+def _moved(part: int, **values: int) -> Any:
+    return Change(Participation.objects.filter(pk=part), values)
 
 
 def release_expired(round: Round) -> int:
@@ -286,9 +382,15 @@ def release_expired(round: Round) -> int:
     Looks without a lock first: almost always there is nothing to do.
     """
     over = Q(expires__lt=timezone.now())
-    if not Assignment.objects.filter(over, round=round, state=Assignment.State.ACTIVE).exists():
+    if not _over(round=round.pk, now=timezone.now()):
         return 0
     return expire_assignments(round, over)
+
+
+@prepared()
+def _over(round: int, now: datetime) -> Any:
+    late = Assignment.objects.filter(expires__lt=now, round=round, state=Assignment.State.ACTIVE)
+    return late.order_by("expires").values_list("pk")[:1]
 
 
 def expire_assignments(round: Round, which: Q, limit: int = 100) -> int:

@@ -6,6 +6,7 @@ Votes are never refused for want of consent: what somebody has answered is store
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from django.db import IntegrityError
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
@@ -15,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from annotation_site.models import Consent, ConsentText, User
 from annotation_site.services.locking import short_write
+from annotation_site.services.prepared import prepared
 from annotation_site.services.refusals import NotAllowed, Refusal
 from ingest.models import Dataset
 
@@ -43,12 +45,18 @@ def require_consent(user: User, dataset: Dataset) -> None:
     Raises:
         ConsentMissing: with the address where the text stands.
     """
+    for text, given in _asked(user=user.pk, dataset=dataset.pk):
+        if text and not given:
+            where = reverse("consent", args=[dataset.name])
+            raise ConsentMissing(_("Read and accept what this dataset asks of you first: %s") % where)
+
+
+@prepared()
+def _asked(user: int, dataset: int) -> Any:
+    """The newest text, and whether it was accepted."""
     given = Consent.objects.filter(text=OuterRef("pk"), user=user, withdrawn=None)
     newest = ConsentText.objects.filter(dataset=dataset).order_by("-version")
-    asked = newest.annotate(given=Exists(given)).values_list("text", "given").first()
-    if asked is not None and asked[0] and not asked[1]:
-        where = reverse("consent", args=[dataset.name])
-        raise ConsentMissing(_("Read and accept what this dataset asks of you first: %s") % where)
+    return newest.annotate(given=Exists(given)).values_list("text", "given")[:1]
 
 
 def given_by(user: User, text: ConsentText) -> Consent | None:

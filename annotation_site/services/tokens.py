@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from annotation_site.models import ApiToken, User
 from annotation_site.services.locking import short_write
+from annotation_site.services.prepared import prepared, row_of
 from annotation_site.services.refusals import Refusal
 
 MAX_NAMED = 50
@@ -15,6 +18,25 @@ MAX_NAMED = 50
 
 class TooManyTokens(Refusal):
     """The person has `MAX_NAMED` tokens already."""
+
+
+def find_token(text: str) -> ApiToken | None:
+    """The token with this text, with its person; of other columns only those of `FOUND` are at hand."""
+    for row in _found(digest=ApiToken.digest(text)):
+        token = row_of(ApiToken, FOUND, row)
+        token.user = row_of(User, PERSON, row[len(FOUND) :])
+        return token
+    return None
+
+
+FOUND = ["id", "user_id", "scope", "last_used"]
+PERSON = ["id", "username", "is_active", "is_superuser", "is_staff"]
+
+
+@prepared()
+def _found(digest: str) -> Any:
+    rows = ApiToken.objects.filter(token_sha256=digest)
+    return rows.values_list(*FOUND, *(f"user__{name}" for name in PERSON))
 
 
 def named_tokens(user: User) -> QuerySet[ApiToken]:
