@@ -222,9 +222,8 @@ class ChangeForm(_Votes):
 def set_quizzes(field: forms.Field, quizzes: QuerySet[Quiz]) -> None:
     """Offer these quizzes, and none."""
     assert isinstance(field, forms.ChoiceField)
-    kinds = dict(Round.Question.choices)
     rows = quizzes.values_list("pk", "title", "question")
-    field.choices = [("", _("none")), *((pk, f"{title} ({kinds[question]})") for pk, title, question in rows)]
+    field.choices = [("", _("none")), *((pk, f"{title} ({question})") for pk, title, question in rows)]
 
 
 class QuizForm(forms.Form):

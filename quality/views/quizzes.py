@@ -44,6 +44,8 @@ ROWS = 3_000
 PEOPLE = 100
 LISTED = 60
 """Answers in a drop-down list; with more of them the id is typed."""
+FOOLED = 5
+"""Answers from which on a picture that most people get wrong is pointed out."""
 Row = dict[str, Any]
 
 
@@ -169,7 +171,8 @@ def _saved(quiz: Quiz) -> tuple[list[Row], list[str]]:
     rows = []
     for q in version.questions.select_related("image", "category"):
         row = _row(q.image.sha256, q.category.key if q.category else "", q.answer, q.why, asked=True)
-        row["answers"], row["wrong"] = fared.get(q.pk, (0, 0))
+        answers, wrong = row["answers"], row["wrong"] = fared.get(q.pk, (0, 0))
+        row["fools"] = answers >= FOOLED and 2 * wrong > answers
         row["gone"] = q.image.taken_down is not None
         rows.append(row)
     keys = list(version.categories.values_list("key", flat=True))
