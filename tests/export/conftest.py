@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import subprocess
 import sys
@@ -84,9 +85,8 @@ def endpoint(request: pytest.FixtureRequest) -> str:
     return address
 
 
-@pytest.fixture
-def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
-    """A client of that server, with an empty bucket `shelves`."""
+def talk_to(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the code under test meet this server; one client a server, for making it is slow."""
     for name, value in {
         "AWS_ENDPOINT_URL_S3": endpoint,
         "AWS_ACCESS_KEY_ID": KEY,
@@ -94,10 +94,33 @@ def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     }.items():
         monkeypatch.setenv(name, value)
     bucket.forget_client()
-    made = boto3.client("s3", region_name="us-east-1", endpoint_url=endpoint)
+    bucket._clients.append(_client_of_the_code(endpoint))
+
+
+@functools.cache
+def _client_of_the_code(endpoint: str) -> object:
+    """As it is made in the environment that `talk_to` sets."""
+    made = bucket.client()
+    bucket.forget_client()
+    return made
+
+
+@functools.cache
+def _own_client(endpoint: str) -> object:
+    return boto3.client("s3", region_name="us-east-1", endpoint_url=endpoint)
+
+
+@pytest.fixture
+def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+    """A client of that server, with an empty bucket `shelves`."""
+    talk_to(endpoint, monkeypatch)
+    made = _own_client(endpoint)
     for held in made.list_buckets()["Buckets"]:
-        for item in made.list_objects_v2(Bucket=held["Name"]).get("Contents", []):
-            made.delete_object(Bucket=held["Name"], Key=item["Key"])
+        keys = [
+            {"Key": item["Key"]} for item in made.list_objects_v2(Bucket=held["Name"]).get("Contents", [])
+        ]
+        if keys:
+            made.delete_objects(Bucket=held["Name"], Delete={"Objects": keys})
         made.delete_bucket(Bucket=held["Name"])
     made.create_bucket(Bucket="shelves")
     yield made

@@ -88,18 +88,21 @@ class Killed(BaseException):
     """Stands for a kill: nothing that catches exceptions may tidy up after it."""
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("moment", "elsewhere"),
+    ("endpoint", "moment", "elsewhere"),
     [
-        ("write_pictures", False),
-        ("describe", False),
-        ("describe", True),
-        ("_record", False),
-        ("finish", False),
-        ("the marker", False),
-        ("the marker", True),
+        ("rclone", "write_pictures", False),
+        ("rclone", "describe", False),
+        ("rclone", "describe", True),
+        ("rclone", "_record", False),
+        ("rclone", "finish", False),
+        ("rclone", "the marker", False),
+        ("rclone", "the marker", True),
+        ("moto", "describe", False),
+        ("moto", "the marker", True),
     ],
+    indirect=["endpoint"],
 )
 def test_a_killed_export_is_no_release_and_goes_on(
     world: World,
@@ -144,6 +147,7 @@ def test_a_killed_export_is_no_release_and_goes_on(
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("endpoint", ["rclone"], indirect=True)  # which checks who asks, and is quick
 def test_a_failed_export_leaves_nothing(world: World, s3: object, place: Path) -> None:
     image = world.dataset.images.filter(group__draw__gte=0.2).last()
     world.store.path(image.sha256).unlink()
@@ -154,6 +158,7 @@ def test_a_failed_export_leaves_nothing(world: World, s3: object, place: Path) -
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("endpoint", ["rclone"], indirect=True)  # which checks who asks, and is quick
 def test_a_takedown_from_a_bucket_into_a_bucket(world: World, s3: object, place: Path) -> None:
     world.vote(extra := world.add_image(), ["owl", "owl", "owl"])
     publish_release(world.dataset, "1.0.0", OUTPUT)
@@ -169,6 +174,7 @@ def test_a_takedown_from_a_bucket_into_a_bucket(world: World, s3: object, place:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("endpoint", ["rclone"], indirect=True)  # which checks who asks, and is quick
 def test_verify_reads_a_bucket(
     world: World, s3: object, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,6 +17,7 @@ from export.places.bucket_place import BucketPlace, check_bucket
 from export.services import making
 from export.services.making import ReleaseFailed
 from export.services.publish import publish_release
+from tests.export.conftest import talk_to
 from tests.export.world import World
 
 NAME = ".birds-1.0.0.partial"
@@ -36,9 +37,10 @@ def ignoring(s3: object) -> Iterator[None]:
         for name in ("If-None-Match", "If-Match"):
             del request.headers[name]  # one that is not there is no error
 
-    bucket.client().meta.events.register("before-sign.s3.PutObject", strip)
+    events = bucket.client().meta.events
+    events.register("before-sign.s3.PutObject", strip)
     yield
-    bucket.forget_client()
+    events.unregister("before-sign.s3.PutObject", strip)
 
 
 def other_machine(monkeypatch: pytest.MonkeyPatch, folder: BucketFolder) -> BucketLock:
@@ -194,8 +196,8 @@ def test_the_second_machine_waits_and_the_loser_removes_nothing(
     assert check_bucket(BucketFolder.parse(made.location)) == []
 
 
-@pytest.fixture
-def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, str]]]:
+@pytest.fixture(scope="module")
+def refusal() -> Iterator[tuple[str, list[tuple[int, str]]]]:
     """A server that answers every request with the status and code in the list."""
     answer: list[tuple[int, str]] = []
 
@@ -216,14 +218,20 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, str]]]
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Refusal)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    bucket.forget_client()
-    yield answer
-    bucket.forget_client()
+    yield f"http://127.0.0.1:{server.server_port}", answer
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def refusing(
+    refusal: tuple[str, list[tuple[int, str]]], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[list[tuple[int, str]]]:
+    endpoint, answer = refusal
+    talk_to(endpoint, monkeypatch)
+    yield answer
+    answer.clear()
+    bucket.forget_client()
 
 
 @pytest.mark.parametrize(
