@@ -6,19 +6,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.test import Client
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from annotation_site.models import Membership, User
 from ingest.models import Dataset, Image, NearTakedown, Takedown
 from ingest.services.duplicates import join_groups
+from tests.accessibility import wrong_on
 from tests.chromium import find_chromium
 from tests.export.visitors import wait_for_the_server
 from tests.export.world import World
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 Open = Callable[..., Page]
 
 
@@ -131,8 +130,5 @@ def test_axe_finds_nothing(world: World, visit: Open, width: int, scheme: str) -
     ):  # fmt: skip
         page.goto(f"/d/birds/{path}")
         page.wait_for_load_state("networkidle")
-        found = Axe().run(page, options={"runOnly": {"type": "tag", "values": TAGS}}).response["violations"]
-        wrong += [f"{path}: {rule['id']}: {rule['nodes'][0]['html'][:200]}" for rule in found]
-        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-            wrong.append(f"{path}: scrolls sideways")
+        wrong += wrong_on(page, path)
     assert wrong == []

@@ -42,7 +42,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-# --- as a process ---------------------------------------------------------------------------------------
+# --- what is read ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -55,14 +55,16 @@ def folder(tmp_path, monkeypatch):
         ("folder.csv", "folder", "directory"),
     ],
 )
-def test_what_holds_no_votes_is_one_line_and_exit_2(folder, name, content, words):
+def test_what_holds_no_votes_is_one_line_and_exit_2(folder, capsys, name, content, words):
     if content == "folder":
         (folder / name).mkdir()
     elif content is not None:
         (folder / name).write_bytes(content)
-    done = process(folder, name, "-o", "out.csv", "--json")
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
-    assert words in done.stderr
+    if name == "empty.csv":  # one of them as a process: importing takes longer than the rest
+        done = process(folder, name, "-o", "out.csv", "--json")
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+        assert words in done.stderr
+    assert words in refused(folder, capsys, name, "-o", "out.csv", "--json")
     assert not (folder / "out.csv").exists()
 
 
@@ -91,10 +93,10 @@ def test_whatever_else_a_file_holds_is_counted_or_kept(folder):
     assert list(table["task"]) == sorted(table["task"])
 
 
-def test_a_header_alone_is_no_votes_and_is_told(folder):
+def test_a_header_alone_is_no_votes_and_is_told(folder, capsys):
     (folder / "header.csv").write_text("task,worker,label")
-    done = process(folder, "header.csv", "-o", "out.csv")
-    assert (done.returncode, done.stderr) == (0, "quality.aggregate: warning: there is no usable vote\n")
+    assert main(["header.csv", "-o", "out.csv"]) == 0
+    assert capsys.readouterr().err == "quality.aggregate: warning: there is no usable vote\n"
     assert (folder / "out.csv").read_text() == "task,label,confidence,votes,method,tie\n"
 
 

@@ -213,6 +213,20 @@ def test_the_queue_is_written_and_told(files, capsys):
     assert told["confused"][0]["label"] != told["confused"][0]["true"]
 
 
+@pytest.fixture
+def refused(capsys, monkeypatch):
+    """Runs the command in a folder: exit code 2, and the one line that it says."""
+
+    def go(folder, *words):
+        monkeypatch.chdir(folder)
+        assert main(list(words)) == 2
+        told = capsys.readouterr()
+        assert (told.out, told.err.count("\n")) == ("", 1), told.err
+        return told.err
+
+    return go
+
+
 @pytest.mark.parametrize(
     ("consensus", "probabilities", "words"),
     [
@@ -228,26 +242,23 @@ def test_the_queue_is_written_and_told(files, capsys):
         ("task,label\na,x\n", b"\xff\xfe\0\0\1", "not a readable table"),
     ],
 )
-def test_unusable_input_is_one_line_and_exit_2(tmp_path, consensus, probabilities, words):
+def test_unusable_input_is_one_line_and_exit_2(tmp_path, refused, consensus, probabilities, words):
     for name, content in (("c.csv", consensus), ("p.csv", probabilities)):
         if content is not None:
             (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    done = process(tmp_path, "c.csv", "p.csv", "-o", "issues.csv")
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
-    assert words in done.stderr
+    assert words in refused(tmp_path, "c.csv", "p.csv", "-o", "issues.csv")
     assert not (tmp_path / "issues.csv").exists()
 
 
 @pytest.mark.parametrize("output", ["issues.txt", "nowhere/issues.csv", "consensus.csv"])
-def test_an_output_that_cannot_be_written(files, output):
+def test_an_output_that_cannot_be_written(files, refused, output):
     folder, _ = files
     before = (folder / "consensus.csv").read_bytes()
-    done = process(folder, "consensus.csv", "probs.parquet", "-o", output)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert refused(folder, "consensus.csv", "probs.parquet", "-o", output)
     assert (folder / "consensus.csv").read_bytes() == before
 
 
-def test_a_folder_for_a_table(files):
+def test_a_folder_for_a_table_where_a_shell_runs_it(files):
     folder, _ = files
     (folder / "d.csv").mkdir()
     done = process(folder, "d.csv", "probs.parquet", "-o", "issues.csv")
