@@ -6,6 +6,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -42,10 +43,10 @@ def installed_binaries(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def postgres_server() -> Iterator[str]:
+def postgres_server(*, durable: bool = False) -> Iterator[str]:
     """Start a server, yield its DATABASE_URL, stop it.
 
-    Durability is off: these databases live for one run of the tests.
+    Durability is off where nobody asks for it: these databases live for one run of the tests.
 
     Raises:
         RuntimeError: the server did not start; its last words are in the message.
@@ -80,7 +81,11 @@ def postgres_server() -> Iterator[str]:
         if made.returncode:
             raise RuntimeError(f"initdb failed: {made.stderr.strip().splitlines()[-1:]}")
         port = free_port()
-        options = ["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]
+        options = (
+            []
+            if durable
+            else ["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]
+        )
         options += ["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=60", "-p", str(port)]
         with (folder / "log").open("w") as log:
             server = subprocess.Popen(
@@ -94,7 +99,7 @@ def postgres_server() -> Iterator[str]:
             wait_until_ready(server, port, folder / "log")
             yield f"postgres://assay@127.0.0.1:{port}/postgres"
         finally:
-            server.terminate()
+            server.send_signal(signal.SIGINT)  # fast: whoever is still connected is let go
             server.wait(timeout=20)
 
 

@@ -25,6 +25,7 @@ from functools import update_wrapper
 from typing import Any, TypeVar
 
 from django.db import connection, models
+from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 from django.db.models.sql import DeleteQuery, UpdateQuery
 
 M = TypeVar("M", bound=models.Model)
@@ -55,6 +56,8 @@ class _Statement:
     sql: str
     sources: list[tuple[str, int] | None]
     constants: Sequence[Any]
+    """What stood at a parameter's place when the query was built: its value where it has no source, else of
+    the type that the database is told."""
     compiler: Any = None
     converters: dict[int, Any] = field(default_factory=dict)
 
@@ -82,10 +85,10 @@ class Prepared:
         if statement is None:
             statement = self.statements[key] = self._compile(values)
         parameters = [
-            constant if source is None else _filled(values[source[0]], source[1])
+            constant if source is None else _filled(values[source[0]], source[1], type(constant))
             for source, constant in zip(statement.sources, statement.constants, strict=True)
         ]
-        with connection.cursor() as cursor:
+        with _cursor() as cursor:
             cursor.execute(statement.sql, parameters)
             if statement.compiler is None:
                 return []
@@ -156,8 +159,25 @@ def _comparable(value: Any) -> Any:
     return connection.ops.adapt_datetimefield_value(value) if isinstance(value, datetime) else value
 
 
-def _filled(value: Any, place: int) -> Any:
-    return _comparable(value if place < 0 else value[place])
+def _filled(value: Any, place: int, kind: type) -> Any:
+    value = value if place < 0 else value[place]
+    if isinstance(value, int):
+        return kind(value)
+    return _comparable(value)
+
+
+def _cursor() -> Any:
+    """A cursor; on PostgreSQL one that has the server keep the plan of each statement.
+
+    Django's own sends each statement as a text, to be read and planned anew.
+    """
+    if connection.vendor != "postgresql":
+        return connection.cursor()
+    from psycopg import Cursor
+
+    connection.ensure_connection()
+    wrapper = CursorDebugWrapper if connection.queries_logged else CursorWrapper
+    return wrapper(Cursor(connection.connection), connection)
 
 
 def insert(
