@@ -15,6 +15,7 @@ from annotation_site.api.problems import READING
 from annotation_site.models import Participation, Round
 from annotation_site.services.access import round_for_labelling, rounds_to_label
 from annotation_site.services.accounts import worker_of
+from annotation_site.services.agreement import agreement
 from annotation_site.services.claims import invited
 from annotation_site.services.instructions import told
 from annotation_site.services.quiz import missing
@@ -42,7 +43,7 @@ class MeOut(Schema):
 
 
 class OwnRound(Schema):
-    """The caller's own votes in a round."""
+    """The caller's own votes in a round. `right_share`: of known pictures, once it is told; else null."""
 
     round: int
     dataset: str
@@ -52,6 +53,7 @@ class OwnRound(Schema):
     votes: int
     seconds: float
     last_vote: datetime | None
+    right_share: float | None
 
 
 class OwnRoundsOut(Schema):
@@ -129,6 +131,7 @@ def own_rounds(request: HttpRequest, cursor: Cursor, limit: Limit) -> Any:
             "votes": row.votes,
             "seconds": row.seconds,
             "last_vote": row.last_vote,
+            "right_share": agreement(row),
         }
         for row in rows
     ]

@@ -6,9 +6,10 @@ import logging
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db import IntegrityError
-from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q
+from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -282,11 +283,35 @@ def allow_more(quiz: Quiz, record_id: int, by: User) -> QuizRecord | None:
     return record
 
 
-def records_of(quiz: Quiz, most: int, after: str = "") -> list[QuizRecord]:
-    """People who began it, by user name, behind `after`, with their tries in `.tries_made`."""
-    made = Prefetch("attempts", QuizAttempt.objects.order_by("number"), to_attr="tries_made")
-    people = quiz.records.select_related("user").filter(user__username__gt=after)
-    return list(people.order_by("user__username").prefetch_related(made)[:most])
+def how_far(quiz: Quiz) -> tuple[int, int]:
+    """How many people began it, and how many of them passed, since it is asked."""
+    passed = Count("pk", filter=Q(passed__gte=quiz.asked_since))
+    found = quiz.records.aggregate(begun=Count("pk"), passed=passed)
+    return found["begun"], found["passed"]
+
+
+@dataclass(frozen=True)
+class Fared:
+    """How somebody did. `tries`: those that ended, also from before it was asked again; `passed`: when."""
+
+    tries: list[QuizAttempt]
+    passed: datetime | None
+    left: int
+
+
+def with_tries(quiz: Quiz) -> QuerySet[QuizRecord]:
+    """People who began it, by user name, for `fared`."""
+    ended = QuizAttempt.objects.filter(finished__isnull=False).order_by("number")
+    people = quiz.records.select_related("user").order_by("user__username")
+    return people.prefetch_related(Prefetch("attempts", ended))
+
+
+def fared(record: QuizRecord, quiz: Quiz) -> Fared:
+    """How somebody of `with_tries` did."""
+    tries = list(record.attempts.all())
+    used = sum(attempt.started >= quiz.asked_since for attempt in tries)
+    passed = record.passed if record.passed and record.passed >= quiz.asked_since else None
+    return Fared(tries, passed, max(0, quiz.tries + record.extra - used))
 
 
 def first_answers(version: QuizVersion) -> dict[int, tuple[int, int]]:

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.db.models import Count, F, Q
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -16,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from annotation_site.decorators import dataset_page
-from annotation_site.models import NONE, Quiz, QuizRecord, Role, Round, User, special_labels
+from annotation_site.models import NONE, Quiz, Role, Round, User, special_labels
 from annotation_site.services.quiz import needed, newest
 from annotation_site.services.quiz_making import (
     FEWEST,
@@ -28,10 +27,12 @@ from annotation_site.services.quiz_making import (
     Wanted,
     allow_more,
     ask_again,
+    fared,
     first_answers,
+    how_far,
     is_outdated,
-    records_of,
     save_quiz,
+    with_tries,
 )
 from ingest.models import Category, Dataset
 from quality.forms import MANY, QuizForm
@@ -53,40 +54,16 @@ Row = dict[str, Any]
 @dataset_page(Role.REVIEWER)
 def quizzes(request: HttpRequest, dataset: Dataset) -> HttpResponse:
     """Every quiz of the dataset, and how many people passed."""
-    asked = Q(versions__number=F("version"))
-    rows = dataset.quizzes.annotate(pictures=Count("versions__questions", filter=asked))
-    people = dict(_passed(dataset).values_list("quiz").annotate(n=Count("pk")).order_by())
-    begun = dict(
-        QuizRecord.objects.filter(quiz__dataset=dataset)
-        .values_list("quiz")
-        .annotate(n=Count("pk"))
-        .order_by()
-    )
-    lines = [
-        {
-            "quiz": quiz,
-            "needed": needed(quiz, quiz.pictures),
-            "passed": people.get(quiz.pk, 0),
-            "begun": begun.get(quiz.pk, 0),
-            "rounds": quiz.rounds.exclude(state=Round.State.CLOSED),
-        }
-        for quiz in rows
-    ]
-    context = {
-        "dataset": dataset,
-        "section": "rounds",
-        "lines": lines,
-        "may_edit": _may_edit(request, dataset),
-    }
+    lines = []
+    for quiz in dataset.quizzes.all():
+        pictures = newest(quiz).questions.count()
+        begun, passed = how_far(quiz)
+        rounds = quiz.rounds.exclude(state=Round.State.CLOSED)
+        line = {"quiz": quiz, "pictures": pictures, "needed": needed(quiz, pictures), "rounds": rounds}
+        lines.append(line | {"begun": begun, "passed": passed})
+    may_edit = _user(request).has_role(dataset, Role.CURATOR)
+    context = {"dataset": dataset, "section": "rounds", "lines": lines, "may_edit": may_edit}
     return render(request, "quality/quizzes.html", context)
-
-
-def _passed(dataset: Dataset) -> Any:
-    return QuizRecord.objects.filter(quiz__dataset=dataset, passed__gte=F("quiz__asked_since"))
-
-
-def _may_edit(request: HttpRequest, dataset: Dataset) -> bool:
-    return isinstance(request.user, User) and request.user.has_role(dataset, Role.CURATOR)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -167,11 +144,11 @@ def _number(text: str) -> int:
 def _saved(quiz: Quiz) -> tuple[list[Row], list[str]]:
     """The pictures of the newest version, with how people fared; its categories, where they are not all."""
     version = newest(quiz)
-    fared = first_answers(version)
+    answered = first_answers(version)
     rows = []
     for q in version.questions.select_related("image", "category"):
         row = _row(q.image.sha256, q.category.key if q.category else "", q.answer, q.why, asked=True)
-        answers, wrong = row["answers"], row["wrong"] = fared.get(q.pk, (0, 0))
+        answers, wrong = row["answers"], row["wrong"] = answered.get(q.pk, (0, 0))
         row["fools"] = answers >= FOOLED and 2 * wrong > answers
         row["gone"] = q.image.taken_down is not None
         rows.append(row)
@@ -224,7 +201,8 @@ def _page(
     for n, row in enumerate([*rows, *offers, typed]):
         row["n"] = n
     labels = [] if question == Round.Question.VERIFY else [c.key for c in every if not only or c.key in only]
-    people = records_of(quiz, PEOPLE + 1, request.GET.get("after", "")[:150]) if quiz else []
+    after = request.GET.get("after", "")[:150].replace("\0", "")
+    people = list(with_tries(quiz).filter(user__username__gt=after)[: PEOPLE + 1]) if quiz else []
     context = {
         "dataset": dataset,
         "section": "rounds",
@@ -248,7 +226,7 @@ def _page(
         "most": MOST,
         "longest": LONGEST_WHY,
         "outdated": quiz is not None and is_outdated(quiz),
-        "people": [_person(record, quiz) for record in people[:PEOPLE]] if quiz else [],
+        "people": [(record, fared(record, quiz)) for record in people[:PEOPLE]] if quiz else [],
         "after": people[PEOPLE - 1].user.get_username() if len(people) > PEOPLE else "",
     }
     return render(request, "quality/quiz_edit.html", context, status=status)
@@ -260,16 +238,3 @@ def _offers(dataset: Dataset, question: str, chosen: Category | None, taken: set
         for o in offered(dataset, question, chosen)
         if o.sha256 not in taken
     ]
-
-
-def _person(record: QuizRecord, quiz: Quiz) -> dict[str, Any]:
-    """How somebody fared. Tries from before the quiz was asked again are shown, and count no more."""
-    tries = [attempt for attempt in getattr(record, "tries_made", []) if attempt.finished]
-    used = sum(attempt.started >= quiz.asked_since for attempt in tries)
-    passed = record.passed if record.passed and record.passed >= quiz.asked_since else None
-    return {
-        "record": record,
-        "tries": tries,
-        "passed": passed,
-        "left": max(0, quiz.tries + record.extra - used),
-    }

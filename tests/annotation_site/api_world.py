@@ -13,7 +13,17 @@ from typing import Any
 from django.db import transaction
 from django.test import Client, override_settings
 
-from annotation_site.models import ApiToken, Membership, Role, Round, Task, User, Worker
+from annotation_site.models import (
+    ApiToken,
+    Membership,
+    Quiz,
+    QuizVersion,
+    Role,
+    Round,
+    Task,
+    User,
+    Worker,
+)
 from annotation_site.services.accounts import worker_of
 from annotation_site.services.claims import claim_batch
 from annotation_site.services.consent import accept, save_text
@@ -113,6 +123,7 @@ class ApiWorld:
             "planned_id": [self.planned.pk],
             "token_id": [ApiToken.objects.get(name="reader").pk],
             "near_id": [self.near.pk],
+            "quiz_id": [self.dataset.quizzes.get().pk],
             "key": ["finch"],
             "language": ["zh-hans"],
             "read": [1],
@@ -187,6 +198,10 @@ def build(folder: Path) -> ApiWorld:
     )
     gone = Takedown.objects.create(dataset=dataset, sha256="f" * 64, reason="asked for", by="cora")
     near = NearTakedown.objects.create(takedown=gone, image=images[0], distance=3)
+    quiz = Quiz.objects.create(dataset=dataset, title="Owls", question="classify")
+    version = QuizVersion.objects.create(quiz=quiz, number=1)
+    version.categories.set(dataset.categories.all())
+    version.questions.create(image=images[-1], answer="owl", why="It says hoo.")
     return ApiWorld(
         dataset, labelled, verify, gold, plain, decided, release, run, batch.assignment.pk,
         [task.pk for task in batch.tasks], other, planned, near, tokens, reader,

@@ -374,6 +374,7 @@ def test_own_agreement_is_told_after_the_fact(ann: Client, dataset: Dataset, rou
     assert "75%" not in page(), "the round is open: the figure would give gold away"
     Round.objects.filter(pk=round.pk).update(state="closed")
     assert "75%" in page()
+    assert ann.get("/api/v1/me/rounds").json()["rounds"][0]["right_share"] == 0.75
     Round.objects.filter(pk=round.pk).update(tells_agreement=False)
     assert "75%" not in page()
     Round.objects.filter(pk=round.pk).update(tells_agreement=True)

@@ -187,6 +187,7 @@ def test_a_curator_makes_one_and_sees_how_people_fare(curator, dataset):
     assert "2 of 2 people have passed" in curator.get(here).content.decode()
     for wrong in ("x", "9" * 30, "99999"):
         assert "no such person" in curator.post(edit, {"more": wrong}, follow=True).content.decode()
+    programs_see_and_do_the_same(curator, quiz)
     curator.post(edit, {"again": "1"})
     assert "0 of 2 people have passed" in curator.get(here).content.decode()
     for broken in ({"pass_share": "0"}, {"tries": "x"}, {"title": ""}, {"sha-0": "é"}, {"answer-0": "cow"}):
@@ -198,6 +199,32 @@ def test_a_curator_makes_one_and_sees_how_people_fare(curator, dataset):
     reviewer.force_login(user)
     assert reviewer.get(here).status_code == 200
     assert reviewer.get(edit).status_code == 403
+
+
+def programs_see_and_do_the_same(curator, quiz):
+    def ask(method, path, body=None, status=200):
+        answer = curator.generic(method, f"/api/v1/datasets/pets/quizzes{path}", json.dumps(body))
+        assert answer.status_code == status, answer.content
+        return answer.json()
+
+    [line] = ask("GET", "")["quizzes"]
+    assert (line["begun"], line["passed"], line["needed"], line["version"]) == (2, 2, 4, 1)
+    whole = ask("GET", f"/{quiz.pk}")
+    assert {q["answers"] for q in whole["questions"]} == {2}
+    [_ann, bob] = ask("GET", f"/{quiz.pk}/people")["people"]
+    assert [t["right"] for t in bob["tries"]] == [3, 4]
+    assert ask("POST", f"/{quiz.pk}/people/bob/tries")["tries_left"] == bob["tries_left"] + 1
+    ask("POST", f"/{quiz.pk}/people/nobody/tries", status=404)
+    asked = [{key: q[key] for key in ("image", "answer", "why")} for q in whole["questions"]]
+    body = {"title": "Pets", "questions": asked, "tries": 1, "read": 1}
+    assert ask("PUT", f"/{quiz.pk}", body)["version"] == 1, "the same again"
+    ask("PUT", f"/{quiz.pk}", {**body, "read": 3}, 409)
+    ask("POST", "", body, 422)
+    assert ask("POST", "", {**body, "title": "Another"}, 201)["pictures"] == 5
+    Quiz.objects.get(title="Another").delete()
+    assert {o["origin"] for o in ask("GET", "/offers?category=cat")["pictures"]} == {"gold"}
+    ask("GET", "/offers?category=cow", status=404)
+    assert ask("POST", f"/{quiz.pk}/ask-again")["passed"] == 0
 
 
 def test_the_new_round_form_and_the_commands(curator, dataset, tmp_path, capsys):
