@@ -30,6 +30,7 @@ import time
 from collections.abc import Sequence
 
 FIXED = (3, 5, 7, 9)
+QUICK = 30
 
 
 def set_up(folder: str) -> None:
@@ -108,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--tasks", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=16, help="small rounds, to check forecasts")
     args = parser.parse_args(argv)
-    tasks, rounds, fixed = (60, 1, (3,)) if args.quick else (args.tasks, args.rounds, FIXED)
+    tasks, rounds, fixed = (QUICK, 1, (3,)) if args.quick else (args.tasks, args.rounds, FIXED)
     with tempfile.TemporaryDirectory() as folder:
         set_up(folder)
         print("spammers  rule                votes/task   error")
@@ -116,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             for confidence in (0.95,) if args.quick else (0.95, 0.98):
                 compare(tasks, spammers, confidence, fixed if confidence == 0.95 else ())
         for by_category in (False, True):
-            forecasts(rounds, 60 if args.quick else 150, by_category)
+            forecasts(rounds, QUICK if args.quick else 150, by_category)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from contextlib import nullcontext
 from typing import Any
@@ -54,6 +55,7 @@ def check(name: str, size: int) -> None:
     raise NetworkError(f"{name} cannot see pictures of {size} px; {hint}")
 
 
+@functools.cache
 def _sees(name: str, size: int) -> bool:
     if size < LEAST.get(name, 0):
         return False
