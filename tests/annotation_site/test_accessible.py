@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -38,6 +39,18 @@ print(json.dumps([made.pk, dataset.images.get(pk=pictures[0]).sha256, worker.cod
 """
 
 
+# A quiz of five pictures, red to blue: each shows a dog.
+QUIZ = """
+import json
+from annotation_site.services.quiz_making import NewQuestion, Wanted, save_quiz
+from ingest.models import Dataset
+dataset = Dataset.objects.get(name="pets")
+shas = dataset.images.filter(bytes__gt=9).order_by("pk").values_list("sha256", flat=True)[50:55]
+asked = [NewQuestion(sha, "dog", "Mind the ears.") for sha in shas]
+print(json.dumps(save_quiz(dataset, Wanted("Ears", "classify", asked), by=None).pk))
+"""
+
+
 def check(page: Page, path: str) -> list[str]:
     """What is wrong with a page, a line a rule."""
     answer = page.goto(path)
@@ -62,13 +75,46 @@ def test_pages_of_those_who_label(browser: Browser, site: Site, look: dict[str, 
     assert wrong == []
 
 
+def test_a_quiz_by_keyboard(browser: Browser, site: Site) -> None:
+    """Keys answer, Enter goes on; what an answer was worth is where the focus is."""
+    number = site.python(QUIZ)
+    with window(browser, site, **LOOKS[-1]) as page:
+        log_in(page, 6)
+        wrong = check(page, f"/quiz/{number}/")
+        page.get_by_role("button", name="Begin").press("Enter")
+        expect(page.get_by_alt_text("The picture to judge")).to_be_visible()
+        wrong += wrong_on(page, "a question")
+        for place in range(5):
+            expect(page).to_have_title(f"Picture {place + 1} of 5 · Ears")
+            page.keyboard.press("1" if place == 0 else "2")
+            expect(page.get_by_role("status").filter(has_text="Mind the ears.")).to_be_visible()
+            expect(page.locator(":focus")).to_have_accessible_description(
+                re.compile("^Not right" if place == 0 else "^Right")
+            )
+            wrong += wrong_on(page, "an answer") if place == 0 else []
+            page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="You have passed")).to_be_visible()
+        wrong += wrong_on(page, "the end")
+    assert wrong == []
+
+
 @pytest.mark.parametrize("look", LOOKS, ids=LOOK_NAMES)
 def test_pages_of_those_who_look_after_a_dataset(
     browser: Browser, site: Site, curated: tuple[int, str, str], look: dict[str, Any]
 ) -> None:
     round_id, sha256, worker = curated
     # Images, duplicates, takedown and members are looked at beside their own journeys.
-    parts = ["sources", "rounds", "rounds/new", "review", "quality", "workers", "releases", "runs"]
+    parts = [
+        "sources",
+        "rounds",
+        "rounds/new",
+        "quizzes/new",
+        "review",
+        "quality",
+        "workers",
+        "releases",
+        "runs",
+    ]
     paths = [f"/d/pets/{part}{'' if '/' in part else '/'}" for part in ["", *parts]]
     paths[0] = "/d/pets/"
     paths += [f"/d/pets/rounds/{round_id}", f"/d/pets/images/{sha256}", f"/d/pets/workers/{worker}", "/"]
