@@ -28,8 +28,9 @@ serve: install ## the site on http://127.0.0.1:8000 with what the demo built
 test: install-dev ## the whole test suite: SQLite and PostgreSQL, browser and pipeline
 	@$(PY) -m tests.suite
 
-test-kills: install-dev ## kill -9 the export, and a training, at 50 random moments
-	@KILLS=50 $(PY) -m pytest tests/export/test_kill.py tests/training/test_resume.py -q -k random
+test-kills: install-dev ## kill -9 the export, and a training, at 50 random moments; and a crawl
+	@KILLS=50 $(PY) -m pytest tests/export/test_kill.py tests/training/test_resume.py \
+		tests/ingest/test_ingest_killed.py -q -k "random or killed_crawl"
 
 DATA ?= ../shared/data
 

@@ -266,7 +266,7 @@ def test_a_real_kill_of_the_real_command(world: World, tmp_path: Path) -> None:
 @pytest.mark.pipeline
 def test_kills_at_random_moments_leave_no_folder_that_looks_finished(world: World, tmp_path: Path) -> None:
     """`make test-kills` does it fifty times."""
-    kills = int(os.environ.get("KILLS", "2"))
+    kills = int(os.environ.get("KILLS", "1"))
     whole = publish_release(world.dataset, "1.0.0", tmp_path / "whole").folder
     Release.objects.all().delete()
     real = Real(tmp_path)
