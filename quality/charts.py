@@ -179,7 +179,7 @@ def reliability(points: Sequence[Point], *, title: str, across: str, up: str) ->
     """
     low = min([0.9, *(min(p.stated, p.lo) for p in points)])
     low = int(low * 10) / 10
-    side, left, top = 240, 44, 12
+    side, left, top = 240, 58, 12
     span = 1 - low
 
     def x(share: float) -> float:

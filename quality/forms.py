@@ -126,7 +126,7 @@ class RoundForm(_Votes):
     )  # fmt: skip
     access = forms.ChoiceField(
         label=_("Who may vote"),
-        choices=[(EVERYONE, _("everyone who labels this dataset")), (INVITED, _("only people I choose"))],
+        choices=[(EVERYONE, _("everyone who labels here")), (INVITED, _("only people I choose"))],
     )
     least_skill = forms.FloatField(
         label=_("Surely right, %"), required=False, min_value=0.01, max_value=99.99,

@@ -36,9 +36,10 @@ def shown(**example: Any) -> ConfigDict:
 
 
 def fill_in(paths: dict[str, Any]) -> None:
-    """Give the parameters in addresses their examples."""
+    """Give the parameters in addresses their examples, and each call its first sentence as a summary."""
     for methods in paths.values():
         for operation in methods.values():
+            operation["summary"] = operation["description"].partition("\n")[0].partition(". ")[0].rstrip(".")
             for parameter in operation.get("parameters", []):
                 if parameter["in"] == "path" and parameter["name"] in IN_ADDRESSES:
                     parameter["example"] = IN_ADDRESSES[parameter["name"]]
