@@ -12,6 +12,7 @@ from django.utils import timezone
 from annotation_site.figures import number_of
 from annotation_site.models import NONE, Round, Task
 from annotation_site.services.locking import short_write
+from annotation_site.services.quiz_making import pictures_of
 from annotation_site.services.tables import votes_table
 from annotation_site.services.voiding import retire_gold_tasks
 from ingest.models import Dataset, DuplicateGroup, Image
@@ -44,8 +45,8 @@ class GoldReport:
 def add_settled_gold(dataset: Dataset, wanted: int, seed: int = 0) -> pd.DataFrame:
     """Take up to `wanted` settled images as gold that screens workers (see `quality.gold.choose_settled`).
 
-    Never an image with an expert's reference, of the test split, or that was gold before. They are handed out
-    in rounds opened from now on, and to nobody who voted on the image.
+    Never an image with an expert's reference, of the test split, in a quiz, or that was gold before. They are
+    handed out in rounds opened from now on, and to nobody who voted on the image.
 
     Returns:
         The chosen rows: `image` (sha256), `label`, `confidence`, `votes`, `difficulty`.
@@ -86,6 +87,7 @@ def _candidates(dataset: Dataset) -> pd.DataFrame:
         )
         .exclude(task__round__access=Round.Access.REPEAT)
         .exclude(category__retired__isnull=False)
+        .exclude(task__image__in=pictures_of(dataset))
         .order_by("task__image__sha256", "-task__round_id")
         .values_list("task__image__sha256", "label", "confidence", "votes")
     )

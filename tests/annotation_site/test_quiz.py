@@ -20,8 +20,10 @@ from annotation_site.models import (
     Round,
     Task,
     User,
+    Worker,
 )
 from annotation_site.services.agreement import agreement, ask_to_look_again, keep_agreement
+from annotation_site.services.consent import save_text
 from annotation_site.services.quiz import QuizMissing, answer, begin, needed, require_quiz
 from annotation_site.services.quiz_making import (
     BadQuiz,
@@ -332,6 +334,11 @@ def test_broken_forms_store_nothing(ann: Client, quiz: Quiz) -> None:
         assert ann.get(f"{here}?try={broken['try']}&after=%00").status_code == 200
     assert ann.post(here, {}).status_code == 302
     assert not QuizAnswer.objects.exists()
+    save_text(person("cora", "curator", quiz.dataset), quiz.dataset, "We keep votes.", seen=0)
+    assert ann.get(here).url == f"/d/pets/consent/?next={here}", "consent comes first"
+    assert ann.get(f"/api/v1/quizzes/{quiz.pk}").status_code == 403
+    Worker.objects.filter(user__username="ann").update(suspended=True)
+    assert ann.get(here).status_code == 403
 
 
 def test_what_cannot_be_a_quiz(dataset: Dataset, quiz: Quiz) -> None:

@@ -17,6 +17,7 @@ from quality.models import Reference
 from quality.services.choosing import choose_tasks
 from quality.services.consensus import aggregate_round
 from quality.services.followups import UnusableRound
+from quality.services.gold import add_settled_gold
 from quality.services.known import add_gold
 from quality.services.quiz_pictures import offered
 from quality.services.round_changes import apply_change, foretell
@@ -138,6 +139,10 @@ def test_what_is_offered(dataset):
     asked = offered(dataset, "verify", cat)
     assert {(o.category, o.answer) for o in asked} == {("cat", "yes")}
     assert offered(dataset, "verify", None) == []
+    make(dataset, (9, 10, 11, 12, 13))
+    fresh = set(add_settled_gold(dataset, 99)["image"])
+    assert fresh
+    assert not fresh & {i.sha256 for i in pictures(dataset, 9, 10, 11, 12, 13)}
 
 
 def test_a_curator_makes_one_and_sees_how_people_fare(curator, dataset):
