@@ -77,7 +77,7 @@ class Prepared:
         key: Key = (
             connection.alias,
             *(
-                (name, value) if name in self.shape else len(value) if type(value) is list else 0
+                (name, value) if name in self.shape else len(value) if type(value) is list else type(value)
                 for name, value in values.items()
             ),
         )
