@@ -72,7 +72,7 @@ def test_open_round_says_what_it_made(run, dataset, tmp_path):
     made = Round.objects.get()
     assert (code, json.loads(out)) == (
         0,
-        {"round": made.pk, "tasks": 6, "gold": 0, "parent": None, "workers": None},
+        {"round": made.pk, "tasks": 6, "gold": 0, "parent": None, "workers": None, "quiz": None},
     )
     assert (made.votes_min, made.votes_max, made.confidence, made.audit_rate) == (2, 4, 0.9, 0.0)
     assert (made.title, made.batch_size, made.instructions.get().text) == ("First", 7, words.read_text())

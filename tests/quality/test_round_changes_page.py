@@ -48,7 +48,7 @@ def at(name, round):
 def fields(round, **changes):
     usual = {
         "title": round.title, "votes_min": round.votes_min, "votes_max": round.votes_max, "confidence": 95,
-        "price": "0.05", "batch_size": 20, "lease_minutes": 30,
+        "price": "0.05", "batch_size": 20, "lease_minutes": 30, "tells_agreement": "on",
     }  # fmt: skip
     return usual | changes
 
@@ -82,6 +82,7 @@ def test_the_page_says_in_numbers_what_a_change_does_and_then_does_it(curator, d
         ({"price": "0.07"}, "count each vote at $0.07; the 12 votes given so far, too."),
         ({"batch_size": 9}, "From the next batch on"),
         ({"title": "Other"}, "People see the new title at once."),
+        ({"tells_agreement": ""}, "People are not told how often they were right on gold."),
         ({}, "Nothing: these are the numbers as they are."),
     ],
 )  # fmt: skip

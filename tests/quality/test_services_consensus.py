@@ -57,7 +57,8 @@ def test_gold_images_become_gold_tasks_where_gold_is_given_out():
     dataset = make_dataset(6)
     add_gold(dataset, [("0.jpg", "cat"), ("1.jpg", "dog")])
     plain = opened(dataset)
-    assert round_summary(plain) == {"round": plain.pk, "tasks": 6, "gold": 0, "parent": None, "workers": None}
+    told = {"round": plain.pk, "tasks": 6, "gold": 0, "parent": None, "workers": None, "quiz": None}
+    assert round_summary(plain) == told
     mixed = opened(dataset, plan=RoundPlan(gold_rate=0.2), images=["0.jpg", "5.jpg"])
     summary = round_summary(mixed)
     assert (summary["tasks"], summary["gold"]) == (3, 2)
