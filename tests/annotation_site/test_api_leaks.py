@@ -20,8 +20,9 @@ SECRET = {
 }  # fmt: skip
 """Keys that no answer to an annotator has."""
 OPEN_TO_ALL = {"/api/v1/me", "/api/v1/me/rounds", "/api/v1/me/tokens", "/api/v1/rounds",
-               "/api/v1/rounds/{round_id}", "/api/v1/quizzes/{quiz_id}", "/api/v1/joinable", "/api/v1/datasets", "/api/v1/releases",
-               "/api/v1/datasets/{name}/categories", "/api/v1/datasets/{name}/consent"}  # fmt: skip
+               "/api/v1/rounds/{round_id}", "/api/v1/quizzes/{quiz_id}", "/api/v1/joinable",
+               "/api/v1/datasets", "/api/v1/releases", "/api/v1/datasets/{name}/categories",
+               "/api/v1/datasets/{name}/consent"}  # fmt: skip
 """What an annotator may read: the list of releases is empty where none is shared."""
 
 
