@@ -98,6 +98,13 @@ def test_links_in_the_documents_lead_somewhere():
             assert (document.parent / target).exists(), f"{document.name}: {target} is not there"
 
 
+def test_every_picture_of_the_documents_is_shown_and_is_small():
+    told = MANUAL + (ROOT / "docs" / "pages.md").read_text()
+    pictures = [path for path in (ROOT / "docs").iterdir() if path.suffix in (".png", ".jpg", ".webp")]
+    assert not [path.name for path in pictures if f"{path.name})" not in told]
+    assert sum(path.stat().st_size for path in pictures) < 2_500_000
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_unusable_arguments_get_one_line(module, capsys):
     with pytest.raises(SystemExit) as stop:

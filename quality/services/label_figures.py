@@ -127,7 +127,7 @@ def _pictures(dataset: Dataset) -> Iterator[tuple[int, str | None, bool, bool, b
     successors = dataset.categories.successors()
     fields = ["stands", "task__round_id", "label", "confidence", "task__category__key", "task__state"]
     rows = (
-        Consensus.objects.filter(task__round__dataset=dataset)
+        Consensus.objects.filter(task__round__dataset=dataset, task__image__taken_down=None)
         .exclude(task__state=State.WITHDRAWN)
         .annotate(stands=Coalesce("task__image__group__representative_id", "task__image_id"))
         .order_by("stands")

@@ -52,15 +52,15 @@ def world(
 
 @SCHEMA.parametrize()
 @property_test(
-    max_examples=4,
+    max_examples=3,
     suppress_health_check=list(HealthCheck),
     derandomize=property_test().derandomize,
     deadline=None,
 )
 def test_every_answer_is_as_described(case: schemathesis.Case, world: ApiWorld) -> None:
     dice = random.Random(f"{case.path_parameters}{case.query}{case.body!r}")
-    if case.meta and case.meta.phase.name == TestPhase.COVERAGE and dice.random() < 0.5:
-        return  # half of some four thousand values at the bounds of their fields: the same half each time
+    if case.meta and case.meta.phase.name == TestPhase.COVERAGE and dice.random() < 0.7:
+        return  # of some four thousand values at the bounds of their fields the same third each time
     known = world.known
     for values in (case.path_parameters, case.query, case.body):
         _put_in(values, known, dice)

@@ -222,7 +222,9 @@ def test_a_picture_is_taken_down_and_shown_no_more(world: ApiWorld) -> None:
         {**body, "urls": ["file:///etc/passwd"]},
     ):
         told(world.post(path, wrong), 422)
+    labelled = told(world.get(BIRDS))["pictures"]["labelled"]
     done = told(world.post(path, body), 201)
+    assert told(world.get(BIRDS))["pictures"]["labelled"] == labelled - 1
     assert any("takedown_release" in line for line in done["commands"])
     listed = {row["image"]: row for row in walk(world, path, "takedowns")}
     assert (listed[sha]["reason"], listed[sha]["by"]) == ("asked for", "some-curator")
