@@ -110,8 +110,9 @@ class _Preview:
         self.session[self.key] = {"version": self.quiz.version, "number": number, "said": {}}
 
     def answer(self, number: int, question: int, label: str) -> None:
-        held = self.session.get(self.key)
-        if held and held["number"] == number and label in newest(self.quiz).choices():
+        held, version = self.session.get(self.key), newest(self.quiz)
+        asked = version.questions.filter(pk=question).exists()
+        if held and held["number"] == number and asked and label in version.choices():
             held["said"].setdefault(str(question), label)
             self.session.modified = True
 
