@@ -105,9 +105,9 @@ def preview(request: HttpRequest, name: Name, body: NamedIn) -> Any:
 
 @router.post("datasets/{name}/takedowns", response={201: TakedownOut, **MUCH}, url_name="takedowns")
 def take_down(request: HttpRequest, name: Name, body: TakedownIn) -> Any:
-    """Take pictures down: they leave every page and task, their bytes go, they never come back. Curators.
+    """Take pictures down: they leave every page and task, their bytes go, they never come back.
 
-    The same again changes nothing. Published releases are folders that this does not touch.
+    Curators only. The same again changes nothing. Published releases are folders that this does not touch.
     """
     dataset = dataset_of(request, name)
     found = foresee(dataset, hashes=body.images, urls=body.urls, copies=body.copies)
