@@ -1,18 +1,18 @@
-"""Claiming and voting at 1,000,000 tasks over real HTTP, beside Label Studio on the same machine and databases.
+"""Claiming and voting at 1,000,000 tasks over real HTTP, beside Label Studio on the same machine.
 
     .venv/bin/python -m benchmarks.vote_path --work FOLDER [--on postgres sqlite] [--tasks 1000000]
         [--clients 8] [--seconds 20] [--sizes 1 20] [--peer PYTHON] [--json]
 
-For each database: as many pictures as tasks are written by SQL, a round is opened on all of them by Assay's own
-code (timed), the site is served by gunicorn, and `--clients` people with kept connections claim, answer and send
-without pause, for `--seconds` with each batch size. Told: pairs (claim + votes) and votes a second, percentiles
-of claims, votes and pairs; and from the database afterwards: tasks with more votes and leases than they want,
-workers counted twice on a task, confirmed votes that are not stored.
+For each database: as many pictures as tasks are written by SQL, a round is opened on all of them by Assay's
+own code (timed), the site is served by gunicorn, and `--clients` people with kept connections claim, answer
+and send without pause, for `--seconds` with each batch size. Told: pairs (claim + votes) and votes a second,
+percentiles of claims, votes and pairs; and from the database afterwards: tasks with more votes and leases
+than they want, workers counted twice on a task, confirmed votes that are not stored.
 
 `--peer`: a Python whose environment has label-studio (1.23.2). It is started as its package starts it, on a
-database of the same server, with `--peer-tasks` (10,000) tasks wanting three annotations each; the same clients
-ask for the next task and send an annotation, as its page does. `--import` times the import of as many tasks as
-the round has, and what its project page asks for.
+database of the same server, with `--peer-tasks` (10,000) tasks that want three annotations each; the same
+clients ask for the next task and send an annotation, as its page does. `--import` times the import of as many
+tasks as the round has, and what its project page asks for.
 
 The PostgreSQL server is the one of the tests, but durable: what is confirmed is on disk, as on SQLite.
 """
@@ -37,75 +37,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.vote_path_peer import MOST, Peer, label_studio
+from benchmarks.vote_path_round import LABELS
 from tests.postgres import postgres_server
 
 ROOT = Path(__file__).resolve().parent.parent
-LABELS = ["cat", "dog", "eel"]
-GOLD_RATE = 0.05
-
-# Runs with Django beside the site: pictures, people, and a round opened as the command opens it.
-SEED = """
-import django, json, time; django.setup()
-from django.core.management import call_command
-from django.db import connection
-call_command("migrate", verbosity=0)
-from annotation_site.models import ApiToken
-from annotation_site.services.accounts import AccountRow, create_users
-from ingest.models import Category, Dataset, DuplicateGroup, Image
-from quality.models import Gold
-from quality.services.rounds import RoundPlan, open_labelling_round
-tasks, clients, gold_rate = {tasks}, {clients}, {gold_rate}
-dataset = Dataset.objects.create(name="many", title="Many", images_stored=tasks, groups_found=tasks)
-categories = [Category.objects.create(dataset=dataset, key=key, name=key.title(), position=n)
-              for n, key in enumerate({labels})]
-text = "lpad(i::text, 64, '0')" if connection.vendor == "postgresql" else "printf('%%064d', i)"
-numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %s) "
-def fill(model, columns, source, values=()):
-    every = dict(columns)
-    for field in model._meta.concrete_fields:
-        if field.column not in every and not field.primary_key and not field.null:
-            value = field.get_default()
-            every[field.column] = "'" + value + "'" if isinstance(value, str) else str(value)
-    insert = ["INSERT INTO", model._meta.db_table, "(", ", ".join(every), ") SELECT", ", ".join(every.values())]
-    with connection.cursor() as cursor:
-        # Both databases take the numbers in a common table expression, before INSERT or inside of it.
-        cursor.execute(" ".join([*insert, "FROM", source]), values)
-now = "CURRENT_TIMESTAMP"
-fill(Image, dict(id="i", dataset_id=str(dataset.pk), sha256=text, phash="i", hash_version="1", format="'jpeg'",
-                 width="640", height="480", bytes="90000", created=now),
-     "(" + numbers + "SELECT i FROM n) AS numbered", [tasks])
-fill(DuplicateGroup, dict(id="id", dataset_id=str(dataset.pk), representative_id="id", draw="0.5", size="1"),
-     "ingest_image")
-with connection.cursor() as cursor:
-    cursor.execute("UPDATE ingest_image SET group_id = id")
-    if connection.vendor == "postgresql":
-        for table in ("ingest_image", "ingest_duplicategroup"):
-            cursor.execute("SELECT setval(pg_get_serial_sequence('" + table + "', 'id'), %s)", [tasks])
-Gold.objects.bulk_create(Gold(dataset=dataset, image_id=n * (tasks // 200) + 1, category=categories[n % 3])
-                         for n in range(200))
-people = create_users([AccountRow(f"w{{n}}", "annotator", dataset) for n in range(clients)])
-tokens = [dict(name=user.username, authorization="Bearer " + ApiToken.issue(user)) for user, _ in people]
-begun = time.perf_counter()
-made = open_labelling_round(dataset, "classify", plan=RoundPlan(title="Many", gold_rate=gold_rate))
-opened = time.perf_counter() - begun
-with connection.cursor() as cursor:
-    cursor.execute("ANALYZE")
-print(json.dumps(dict(round=made.pk, tasks=made.tasks_total, opened_in_s=round(opened, 1), people=tokens)))
-"""
-BOOKS = """
-import django, json; django.setup()
-from django.db.models import Count, F
-from annotation_site.models import Task, Vote
-votes = Vote.objects.filter(task__round={round}, voided=False)
-stored = votes.values_list("worker__user__username", "task_id", "answer", "category__key")
-print(json.dumps(dict(
-    over=Task.objects.filter(round={round}, gold=False, wanted__lt=F("votes") + F("leases")).count(),
-    double=votes.values("task", "worker").annotate(n=Count("id")).filter(n__gt=1).count(),
-    miscounted=Task.objects.filter(round={round}, votes__gt=0).annotate(n=Count("vote_set"))
-        .exclude(n=F("votes")).count(),
-    stored=[[who, task, key or {{1: "__none__", 2: "__unsure__"}}[answer]] for who, task, answer, key in stored],
-)))
-"""
 
 
 def main() -> int:
@@ -171,8 +106,7 @@ def assay(args: argparse.Namespace, kind: str, url: str) -> list[dict[str, Any]]
         if url:
             env["DATABASE_URL"] = url
         told(f"Assay on {kind}: {args.tasks:,} tasks")
-        seed = SEED.format(tasks=args.tasks, clients=args.clients, gold_rate=GOLD_RATE, labels=LABELS)
-        made = python(env, seed)
+        made = beside(env, "make", args.tasks, args.clients)
         rows = [{"site": "assay", "on": kind, "tasks": made["tasks"], "opened_in_s": made["opened_in_s"]}]
         confirmed: list[list[Any]] = []
         with served(env, kind) as port:
@@ -182,15 +116,16 @@ def assay(args: argparse.Namespace, kind: str, url: str) -> list[dict[str, Any]]
                 load(plan | {"seconds": 2}, confirmed)  # first calls import and connect
                 row = {"site": "assay", "on": kind, "tasks": made["tasks"], "batch": size}
                 rows.append(row | load(plan | {"seconds": args.seconds}, confirmed))
-        books = python(env, BOOKS.format(round=made["round"]))
+        books = beside(env, "audit", made["round"])
         lost = Counter(map(tuple, confirmed)) - Counter(map(tuple, books.pop("stored")))
         rows.append({"site": "assay", "on": kind, "confirmed": len(confirmed), "lost": lost.total(), **books})
     return rows
 
 
-def python(env: dict[str, str], code: str) -> Any:
-    """What code printed as JSON."""
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)
+def beside(env: dict[str, str], *words: object) -> Any:
+    """What `vote_path_round` says, on the site's database."""
+    command = [sys.executable, "-m", "benchmarks.vote_path_round", *map(str, words)]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"vote_path: {done.stderr[-2000:]}")
     return json.loads(done.stdout)

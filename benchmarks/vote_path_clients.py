@@ -1,7 +1,7 @@
 """Labellers without pause over HTTP, for `vote_path.py`: claim, answer, send, again. Standard library only.
 
 Reads a plan from standard input, prints what was measured: milliseconds of each claim, send and pair, and
-every answer that the site confirmed. A process of its own, so that what it works does not count as the site's.
+every answer that the site confirmed. A process of its own: what it works does not count as the site's.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Label Studio set up for `vote_path.py`: started as its package starts it, people signed up, tasks imported."""
+"""Label Studio for `vote_path.py`: started as its package starts it, people signed up, tasks imported."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import os
 import re
 import subprocess
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -38,12 +37,15 @@ class Peer:
 
     def call(self, method: str, path: str, body: object = None, timeout: float = 600) -> Any:
         """One call of its API as the administrator."""
-        text = None if body is None else json.dumps(body).encode()
+        line = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
         headers = {"Content-Type": "application/json", "Authorization": f"Token {TOKEN}"}
-        address = f"http://{self.host}:{self.port}{path}"
-        request = urllib.request.Request(address, text, headers, method=method)
-        with urllib.request.urlopen(request, timeout=timeout) as answer:
-            return json.loads(answer.read() or b"null")
+        line.request(method, path, None if body is None else json.dumps(body), headers)
+        answer = line.getresponse()
+        text = answer.read()
+        line.close()
+        if answer.status >= 400:
+            raise ConnectionError(f"Label Studio answered {answer.status} to {path}: {text[:300]!r}")
+        return json.loads(text or b"null")
 
     def sign_up(self, name: str) -> dict[str, str]:
         """A person by the sign-up form, and their token."""
@@ -102,7 +104,7 @@ def label_studio(python: Path, folder: Path, port: int, database: dict[str, str]
     try:
         deadline = time.monotonic() + 400
         while True:
-            with contextlib.suppress(urllib.error.URLError, OSError, http.client.HTTPException):
+            with contextlib.suppress(OSError, http.client.HTTPException):
                 peer.call("GET", "/api/projects/", timeout=10)
                 break
             if time.monotonic() > deadline or server.poll() is not None:
