@@ -2,10 +2,9 @@
 
 from annotation_site.api import api
 from annotation_site.api.problems import answer_with
-from export.api.releases import router as releases
-from export.api.takedowns import router as takedowns
+from export.api import releases, takedowns
 from export.services.image_takedown import TakedownRefused
 
 answer_with(api, 422, TakedownRefused)
 for part in (releases, takedowns):
-    api.add_router("", part)
+    api.add_router("", part.router)

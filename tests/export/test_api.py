@@ -15,7 +15,7 @@ from django.core.management import call_command
 from django.test import Client
 
 from annotation_site.models import ApiToken, Membership, User
-from export import api as releases_api
+from export.api import releases as releases_api
 from export.models import Acceptance, Release, Withdrawal
 from export.services.publish import publish_release
 from export.services.sharing import share_release
