@@ -49,7 +49,7 @@ class Removal:
     rows: models.QuerySet[Any]
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Statement:
     """SQL, where each of its parameters comes from, and how its columns become Python values."""
 
@@ -60,6 +60,16 @@ class _Statement:
     the type that the database is told."""
     compiler: Any = None
     converters: dict[int, Any] = field(default_factory=dict)
+    runs: int = 0
+
+    def text(self) -> str:
+        """The SQL; another text whenever it has run twice as often.
+
+        PostgreSQL keeps the plan of a text. One that was made when tables were small may walk through them
+        whole, and would go on so until the tables are analysed.
+        """
+        self.runs += 1
+        return f"{self.sql} /* {self.runs.bit_length()} */"
 
 
 class Prepared:
@@ -89,7 +99,7 @@ class Prepared:
             for source, constant in zip(statement.sources, statement.constants, strict=True)
         ]
         with _cursor() as cursor:
-            cursor.execute(statement.sql, parameters)
+            cursor.execute(statement.text(), parameters)
             if statement.compiler is None:
                 return []
             rows = cursor.fetchall()
