@@ -25,6 +25,9 @@ class Role(models.TextChoices):
 class User(AbstractUser):
     """A person who logs in. Superusers hold every role."""
 
+    votes_as: Worker | None = None
+    """The person's worker, where it was read together with them for one request."""
+
     def has_role(self, dataset: Dataset | None, *roles: str) -> bool:
         """Whether one of `roles` was given to this person, for this dataset or for all."""
         if not self.is_active:

@@ -80,6 +80,8 @@ def create_users(rows: Iterable[AccountRow]) -> list[tuple[User, str]]:
 
 def worker_of(user: User) -> Worker:
     """The worker that this person votes as; made at the first call."""
+    if user.votes_as is not None:
+        return user.votes_as
     for row in _workers(user=user.pk):
         worker = row_of(Worker, WORKER, row)
         worker.user = user

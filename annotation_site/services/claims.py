@@ -68,6 +68,17 @@ def claim_batch(worker: Worker, round: Round, size: int = 0, *, holding: Iterabl
     if worker.suspended:
         raise NotAllowed(_("Your work here is suspended. Ask the person who runs the dataset."))
     release_expired(round)
+    try:
+        return _claim(worker, round, size, holding, wait=False)
+    except _NothingFreeError:
+        return _claim(worker, round, size, holding, wait=True)
+
+
+class _NothingFreeError(Exception):
+    """Every open task that the worker could have is locked by another claim just now, or there is none."""
+
+
+def _claim(worker: Worker, round: Round, size: int, holding: Iterable[int], *, wait: bool) -> Batch | None:
     with short_write():
         [(state,)] = _state_of(round=round.pk)
         if state != Round.State.OPEN:
@@ -81,7 +92,7 @@ def claim_batch(worker: Worker, round: Round, size: int = 0, *, holding: Iterabl
             return Batch(assignment, _leased_tasks(assignment))
         if len(live) >= MAX_HELD:
             raise TooMuchHeld(_("Send the answers of the batches you have first."))
-        tasks = _choose(part, round, min(size or round.batch_size, MAX_BATCH))
+        tasks = _choose(part, round, min(size or round.batch_size, MAX_BATCH), wait=wait)
         return _lease(part, round, tasks) if tasks else None
 
 
@@ -163,13 +174,13 @@ def _keys(categories: list[int]) -> Any:
     return Category.objects.filter(pk__in=categories).values_list("pk", "key")
 
 
-def _choose(part: Participation, round: Round, size: int) -> list[Task]:
+def _choose(part: Participation, round: Round, size: int, *, wait: bool) -> list[Task]:
     """The tasks of a new batch; moves the worker's cursors. Gold alone is never a batch's reason."""
     who = (settings.SECRET_KEY, round.pk, part.worker_id)
     usual = strategy.gold_count(*who, part.claimed, size, round.gold_rate)
     more = strategy.more_gold_count(*who, part.claimed, size, usual, part.more_gold) if part.more_gold else 0
     start = strategy.gold_start(*who, round.tasks_total)
-    plain = _next_tasks(part, round, size)
+    plain = _next_tasks(part, round, size, wait=wait)
     if not plain:
         return []
     asked = _categories_of(plain[: max(size - usual - more, 1)])  # of those that stay, whatever gold is found
@@ -189,8 +200,16 @@ def _choose(part: Participation, round: Round, size: int) -> list[Task]:
     return strategy.mixed(*who, part.claimed, [*plain, *gold])
 
 
-def _next_tasks(part: Participation, round: Round, count: int) -> list[Task]:
-    """Open tasks from the worker's cursor on, then from the start; the last one's rank is the new cursor."""
+def _next_tasks(part: Participation, round: Round, count: int, *, wait: bool) -> list[Task]:
+    """Open tasks from the worker's cursor on, then from the start; the last one's rank is the new cursor.
+
+    Rows that another claim holds are passed over. Where nothing else was found, one of them is waited for
+    (`wait`), in a transaction of its own: it may well have room for one more.
+
+    Raises:
+        _NothingFreeError: to be tried again with `wait`. A row that filled up before it was locked stays
+            locked though it is not returned, until the transaction ends.
+    """
     asked: dict[str, Any] = {
         "round": round.pk,
         "worker": part.worker_id,
@@ -199,13 +218,11 @@ def _next_tasks(part: Participation, round: Round, count: int) -> list[Task]:
     }
     if not connection.features.has_select_for_update:
         return _first(asked, count)
-    # Rows that another claim holds are passed over. Where nothing else was found, one of them is waited for:
-    # it may well have room for one more.
-    with transaction.atomic():
-        tasks = _first(asked, count, lock=True)
-        # A row that filled up before it was locked stays locked though it is not returned.
-        transaction.set_rollback(not tasks)
-    return tasks or _wait_for_one(asked)
+    if wait:
+        return _wait_for_one(asked)
+    if not (tasks := _first(asked, count, lock=True)):
+        raise _NothingFreeError
+    return tasks
 
 
 def _first(asked: dict[str, Any], count: int, *, lock: bool = False) -> list[Task]:

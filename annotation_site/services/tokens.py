@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from annotation_site.models import ApiToken, User
+from annotation_site.models import ApiToken, User, Worker
 from annotation_site.services.locking import short_write
 from annotation_site.services.prepared import prepared, row_of
 from annotation_site.services.refusals import Refusal
@@ -25,18 +25,22 @@ def find_token(text: str) -> ApiToken | None:
     for row in _found(digest=ApiToken.digest(text)):
         token = row_of(ApiToken, FOUND, row)
         token.user = row_of(User, PERSON, row[len(FOUND) :])
+        its_worker = row[len(FOUND) + len(PERSON) :]
+        token.user.votes_as = row_of(Worker, WORKER, its_worker) if its_worker[0] else None
         return token
     return None
 
 
 FOUND = ["id", "user_id", "scope", "last_used"]
 PERSON = ["id", "username", "is_active", "is_superuser", "is_staff"]
+WORKER = ["id", "user_id", "code", "suspended"]
 
 
 @prepared()
 def _found(digest: str) -> Any:
     rows = ApiToken.objects.filter(token_sha256=digest)
-    return rows.values_list(*FOUND, *(f"user__{name}" for name in PERSON))
+    person = [f"user__{name}" for name in PERSON]
+    return rows.values_list(*FOUND, *person, *(f"user__worker__{name}" for name in WORKER))
 
 
 def named_tokens(user: User) -> QuerySet[ApiToken]:

@@ -41,6 +41,8 @@ rows = list(Image.objects.exclude(pk__in=seen).values_list("pk", flat=True))
 create_users([AccountRow(f"w{n}", "annotator", dataset, f"secret-{n}") for n in range(8)])
 load = open_round(dataset, "classify", tasks=[(pk, None) for pk in rows], gold_image_ids=set(rows[:20]),
                   gold_rate=0.1, votes_min=3, votes_max=5, title="Load")
+bad = open_round(dataset, "classify", tasks=[(pk, None) for pk in rows[:60]], title="Bad input",
+                 votes_max=40, votes_min=40)
 tasks = [(pk, None) for pk in seen[:45]]
 rounds = {name: open_round(dataset, "classify", tasks=tasks, title=name, instructions="Look twice.",
                            votes_max=40, votes_min=40, batch_size=10).pk
@@ -63,7 +65,7 @@ for number in range(12):
 create_users([AccountRow(f"w{n}", "annotator", many) for n in range(8)])  # who are there: nothing is hashed
 rounds["Many"] = open_round(many, "classify", tasks=birds, title="Many", votes_min=9, votes_max=9,
                             batch_size=6).pk
-print(json.dumps({"load": load.pk, **rounds}))
+print(json.dumps({"load": load.pk, "bad": bad.pk, **rounds}))
 """
 
 

@@ -95,7 +95,7 @@ def bob(site: Site) -> Caller:
 
 @pytest.fixture(scope="module")
 def batch(ann: Caller, site: Site) -> Any:
-    return ann.post(f"rounds/{site.rounds['load']}/claim", {"size": 3})[1]
+    return ann.post(f"rounds/{site.rounds['bad']}/claim", {"size": 3})[1]
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def nothing_is_stored(site: Site) -> Iterator[None]:
 
 def test_votes_for_somebody_elses_tasks(ann: Caller, bob: Caller, good: dict[str, Any], site: Site) -> None:
     bob.refused("votes", good, 404, "You have no assignment")
-    own = bob.post(f"rounds/{site.rounds['load']}/claim", {"size": 1})[1]
+    own = bob.post(f"rounds/{site.rounds['bad']}/claim", {"size": 1})[1]
     ann.refused("votes", {**good, "assignment": own["assignment"]}, 404, "You have no assignment")
 
 
@@ -129,8 +129,8 @@ def test_batches_of_any_size(ann: Caller, good: dict[str, Any], site: Site) -> N
     vote = good["votes"][0]
     ann.refused("votes", {**good, "votes": [vote] * 10_000}, 422, "1000")
     ann.refused("votes", {**good, "votes": []}, 422)
-    ann.refused(f"rounds/{site.rounds['load']}/claim", {"size": 10**9}, 422)
-    ann.refused(f"rounds/{site.rounds['load']}/claim", {"holding": list(range(1, 30))}, 422)
+    ann.refused(f"rounds/{site.rounds['bad']}/claim", {"size": 10**9}, 422)
+    ann.refused(f"rounds/{site.rounds['bad']}/claim", {"holding": list(range(1, 30))}, 422)
 
 
 def test_wrong_types(ann: Caller, good: dict[str, Any]) -> None:
@@ -205,7 +205,7 @@ class TestAnsweredBatches:
         """What is stored is counted by the test."""
 
     def test_tasks_that_somebody_else_holds(self, bob: Caller, good: dict[str, Any], site: Site) -> None:
-        own = bob.post(f"rounds/{site.rounds['load']}/claim", {"size": 1})[1]
+        own = bob.post(f"rounds/{site.rounds['bad']}/claim", {"size": 1})[1]
         held = {task["task"] for task in own["tasks"]}
         theirs = [vote for vote in good["votes"] if vote["task"] not in held]
         before = site.python(COUNTS)[0]
