@@ -21,11 +21,17 @@ from tests.export.world import World
 KEY = "test"
 
 
+FILES = {"test_convert", "test_describe", "test_sealed", "test_soundness", "test_split_file", "test_verify"}
+"""What these prove lies in the files of a release; how rows become files is asked on both databases."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What talks to S3 servers is marked `bucket`: it is run on one database only."""
+    """What talks to S3 servers is marked `bucket`, what is about files `files`: run on one database only."""
     for item in items:
         if "s3" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.bucket)
+        if item.path.parent.name == "export" and item.path.stem in FILES:
+            item.add_marker(pytest.mark.files)
 
 
 @pytest.fixture
