@@ -81,6 +81,28 @@ def ranks_and_order(count: int, seed: int) -> tuple[list[int], list[int]]:
     return ranks, insertion
 
 
+STEPS, STRIDE = 20, 10_000
+"""Turns of a round that asks about unsure tasks first: how many steps of confidence, and how far apart.
+
+Each place that is taken moves a task by one; no task has as many as lie between two steps.
+"""
+
+
+def first_turn(order: str) -> int | None:
+    """The turn of a task that nobody has seen, by the round's order.
+
+    finish: none, tasks come by rank alone, so that one after the other gets all its votes. spread: the number
+    of votes and leases, so that every task gets its first before any gets its second. unsure: by the
+    confidence of the last pass, and what no pass has seen comes first.
+    """
+    return {"finish": None, "spread": 0, "unsure": STRIDE}[order]
+
+
+def turn_of(confidence: float) -> int:
+    """The turn of a task of an `unsure` round; the surer, the later."""
+    return STRIDE * (2 + min(STEPS - 1, int(STEPS * min(max(confidence, 0.0), 1.0))))
+
+
 def with_first(ranks: Sequence[int], places: Sequence[int]) -> list[int]:
     """The same order, but for the tasks at `places`: they come before all others, in the order they had."""
     chosen = set(places)

@@ -120,6 +120,10 @@ class RoundForm(_Votes):
     audit_rate = percent_field(
         _("Audit, %"), USUAL.audit_rate, _("random share that gets the most votes whatever the rule says")
     )
+    order = forms.ChoiceField(
+        label=_("Which come first"), required=False, choices=Round.Order.choices,
+        help_text=_("of the pictures that still want votes"),
+    )  # fmt: skip
     preset = forms.ChoiceField(
         label=_("Preset"), required=False,
         choices=[("", _("none")), (IMAGENET, _("as ImageNet did: a sample tells how many votes it takes"))],

@@ -28,6 +28,13 @@ class Round(models.Model):
         PAUSED = "paused", _("paused")
         CLOSED = "closed", _("closed")
 
+    class Order(models.TextChoices):
+        """Which open tasks are handed out first. Within it the round's random order decides."""
+
+        FINISH = "finish", _("finish one picture after the other")
+        SPREAD = "spread", _("those with the fewest votes first")
+        UNSURE = "unsure", _("those that the last pass is least sure of first")
+
     class Access(models.TextChoices):
         """Who is given its tasks. The last two need an `Invitation`."""
 
@@ -40,6 +47,7 @@ class Round(models.Model):
     title = models.CharField(max_length=200, blank=True)
     state = models.CharField(max_length=8, choices=State, default=State.OPEN)
     access = models.CharField(max_length=8, choices=Access, default=Access.EVERYONE)
+    order = models.CharField(max_length=6, choices=Order, default=Order.FINISH)
     parent = models.ForeignKey(
         "self",
         models.SET_NULL,

@@ -14,8 +14,12 @@ class TaskQuerySet(models.QuerySet["Task"]):
     """Questions about sets of tasks."""
 
     def claimable(self) -> TaskQuerySet:
-        """Tasks with room for one more vote or lease, in claim order. Uses the partial index."""
+        """Tasks with room for one more vote or lease, in the round's random order. Uses the partial index."""
         return self.filter(claimable=True).order_by("rank", "id")
+
+    def claimable_in_turn(self) -> TaskQuerySet:
+        """The same of a round in which turns come before ranks."""
+        return self.filter(claimable=True, turn__isnull=False).order_by("turn", "rank", "id")
 
 
 class Task(models.Model):
@@ -36,6 +40,9 @@ class Task(models.Model):
     image = models.ForeignKey(Image, models.PROTECT, related_name="tasks")
     category = models.ForeignKey(Category, models.PROTECT, null=True, blank=True, db_index=False)
     rank = models.PositiveIntegerField(help_text="place in the round's random order")
+    turn = models.PositiveIntegerField(
+        null=True, help_text="comes before rank, see `strategy.first_turn`; null where rank alone decides"
+    )
     state = models.PositiveSmallIntegerField(choices=State, default=State.OPEN)
     gold = models.BooleanField(default=False)
     audit = models.BooleanField(default=False)
@@ -57,6 +64,11 @@ class Task(models.Model):
         ]
         indexes = [
             models.Index(fields=["round", "rank"], condition=Q(claimable=True), name="task_claimable"),
+            models.Index(
+                fields=["round", "turn", "rank"],
+                condition=Q(claimable=True, turn__isnull=False),
+                name="task_turn",
+            ),
             models.Index(fields=["round", "rank"], condition=Q(gold=True), name="task_gold"),
             models.Index(fields=["round", "state", "id"], name="task_state"),
         ]
@@ -91,6 +103,7 @@ class Participation(models.Model):
     round = models.ForeignKey(Round, models.CASCADE, related_name="participations")
     worker = models.ForeignKey(Worker, models.CASCADE, related_name="participations")
     cursor = models.PositiveIntegerField(default=0, help_text="tasks of a lower rank were seen")
+    turn = models.PositiveIntegerField(default=0, help_text="the turn in which the cursor stands")
     gold_cursor = models.PositiveIntegerField(default=0, help_text="gold tasks of a lower rank were seen")
     more_gold = models.PositiveSmallIntegerField(
         default=0, help_text="further gold to be given, beside the usual share"

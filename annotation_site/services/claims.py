@@ -141,7 +141,7 @@ def _leased(assignment: int) -> Any:
     return leased.order_by("live_leases__pk").values_list(*TASK)
 
 
-TASK = ["id", "round_id", "image_id", "category_id", "rank", "gold"]
+TASK = ["id", "round_id", "image_id", "category_id", "rank", "turn", "gold"]
 """What is read of a task that is handed out."""
 
 
@@ -190,7 +190,7 @@ def _choose(part: Participation, round: Round, size: int, *, wait: bool) -> list
         gold = gold[: max(usual, len(plain))]
     plain = plain[:room]
     if plain:
-        part.cursor = plain[-1].rank + 1
+        part.turn, part.cursor = plain[-1].turn or 0, plain[-1].rank + 1
     if gold:
         if not asked:
             part.gold_cursor = strategy.gold_position(gold[-1].rank, start) + 1
@@ -214,7 +214,9 @@ def _next_tasks(part: Participation, round: Round, count: int, *, wait: bool) ->
         "round": round.pk,
         "worker": part.worker_id,
         "cursor": part.cursor,
+        "turn": part.turn,
         "repeat": round.access == Round.Access.REPEAT,
+        "in_turn": round.order != Round.Order.FINISH,
     }
     if not connection.features.has_select_for_update:
         return _first(asked, count)
@@ -228,18 +230,27 @@ def _next_tasks(part: Participation, round: Round, count: int, *, wait: bool) ->
 def _first(asked: dict[str, Any], count: int, *, lock: bool = False) -> list[Task]:
     """Up to `count` open tasks, those from the cursor on first."""
     rows: list[Any] = []
-    for behind in (False, True) if asked["cursor"] else (False,):
+    for behind in (False, True) if asked["cursor"] or asked["turn"] else (False,):
         if len(rows) < count:
             rows += _open_tasks(**asked, behind=behind, count=count - len(rows), lock=lock)
     return _tasks_of(rows)
 
 
-@prepared("repeat", "behind", "count", "lock")
+@prepared("repeat", "in_turn", "behind", "count", "lock")
 def _open_tasks(
-    round: int, worker: int, cursor: int, repeat: bool, behind: bool, count: int, lock: bool
-) -> Any:
-    tasks = Task.objects.claimable().filter(round=round)
-    tasks = tasks.filter(rank__lt=cursor) if behind else tasks.filter(rank__gte=cursor)
+    round: int, worker: int, cursor: int, turn: int, repeat: bool, in_turn: bool, behind: bool, count: int,
+    lock: bool,
+) -> Any:  # fmt: skip
+    """Open tasks from the cursor on, or those behind it."""
+    if in_turn:
+        tasks = Task.objects.claimable_in_turn().filter(round=round)
+        if behind:
+            tasks = tasks.filter(Q(turn__lt=turn) | Q(rank__lt=cursor), turn__lte=turn)
+        else:
+            tasks = tasks.filter(Q(turn__gt=turn) | Q(rank__gte=cursor), turn__gte=turn)
+    else:
+        tasks = Task.objects.claimable().filter(round=round)
+        tasks = tasks.filter(rank__lt=cursor) if behind else tasks.filter(rank__gte=cursor)
     rows = _unseen(tasks, worker, round if repeat else None).values_list(*TASK)[:count]
     return rows.select_for_update(no_key=True, skip_locked=True) if lock else rows
 
@@ -382,10 +393,12 @@ def _one_more_lease(tasks: list[int]) -> Any:
         default=Value(False),
         output_field=BooleanField(),
     )
-    return Change(Task.objects.filter(pk__in=tasks), {"leases": F("leases") + 1, "claimable": full})
+    # A round without turns has none in its tasks: nothing plus one is nothing.
+    changed = {"leases": F("leases") + 1, "claimable": full, "turn": F("turn") + 1}
+    return Change(Task.objects.filter(pk__in=tasks), changed)
 
 
-MOVED = ("cursor", "gold_cursor", "more_gold", "claimed")
+MOVED = ("turn", "cursor", "gold_cursor", "more_gold", "claimed")
 
 
 @prepared()
@@ -436,6 +449,7 @@ def expire_assignments(round: Round, which: Q, limit: int = 100) -> int:
             room = Q(state=Task.State.OPEN, gold=False, wanted__gt=F("votes") + F("leases") - lost)
             Task.objects.filter(pk__in=task_ids).update(
                 leases=F("leases") - lost,
+                turn=F("turn") - lost,
                 claimable=Case(
                     When(room, then=Value(True)), default=Value(False), output_field=BooleanField()
                 ),

@@ -11,7 +11,7 @@ from django.db.models import BooleanField, Case, F, Q, Value, When
 from django.utils import timezone
 
 from annotation_site import strategy
-from annotation_site.models import Instructions, Invitation, Round, Task
+from annotation_site.models import Instructions, Invitation, Participation, Round, Task
 from annotation_site.services.bulk import Plain, delete_rows, insert_rows
 from annotation_site.services.claims import expire_assignments
 from annotation_site.services.locking import short_write
@@ -23,7 +23,7 @@ INSERTED = 50_000
 an index, whatever its size; this many hold the database for less than a second."""
 COLUMNS = (
     "round_id", "image_id", "category_id", "rank", "state", "gold", "audit", "votes", "leases", "wanted",
-    "claimable",
+    "claimable", "turn",
 )  # fmt: skip
 T = TypeVar("T")
 Pair = tuple[int, int | None]
@@ -73,7 +73,7 @@ def open_round(
         first: pairs of `tasks` handed out before all others (their ranks are 0 to len(first) - 1), which
             want `first_votes` votes at first; none of them gold.
         made: told of the round, its tasks so far and of how many, before the first and after each chunk.
-        settings: other fields of Round (batch_size, lease_seconds, price, parent, stopping).
+        settings: other fields of Round (batch_size, lease_seconds, order, price, parent, stopping).
 
     Raises:
         ValueError: no tasks, or numbers that contradict each other.
@@ -185,6 +185,7 @@ def _task_rows(
     plain = [place for place, (image_id, _) in enumerate(pairs) if image_id not in gold]
     audited = {plain[n] for n in strategy.audited(len(plain), round.audit_rate, seed)}
     state = int(Task.State.OPEN)
+    turn = strategy.first_turn(round.order)
     for place in insertion:
         image_id, category_id = pairs[place]
         audit = place in audited
@@ -192,7 +193,7 @@ def _task_rows(
         is_gold = image_id in gold
         wanted = round.votes_max if audit else at_first
         row = (round.pk, image_id, category_id, ranks[place], state, is_gold, audit)
-        yield *row, 0, 0, wanted, not is_gold
+        yield *row, 0, 0, wanted, not is_gold, turn
 
 
 def close_round(round: Round) -> Round:
@@ -230,6 +231,27 @@ def _move_tasks(round: Round, ids: Sequence[int], state: int, **changes: Any) ->
             Round.objects.filter(pk=round.pk).update(
                 tasks_settled=F("tasks_settled") + settled, tasks_exhausted=F("tasks_exhausted") + exhausted
             )
+
+
+def order_by_confidence(round: Round, confidence: Mapping[int, float]) -> None:
+    """Hand out the least sure of these open tasks first, in a round of that order; else nothing is done.
+
+    Workers start at the front again: what is least sure now may lie behind them.
+    """
+    if round.order != Round.Order.UNSURE:
+        return
+    turns: dict[int, list[int]] = defaultdict(list)
+    for pk, sure in confidence.items():
+        turns[strategy.turn_of(sure)].append(pk)
+    for turn, ids in sorted(turns.items()):
+        elsewhere = Q(turn__lt=turn) | Q(turn__gte=turn + strategy.STRIDE)
+        for chunk in _chunks(ids, CHUNK):
+            with short_write():
+                rows = Task.objects.filter(elsewhere, round=round, pk__in=chunk, state=Task.State.OPEN)
+                held = list(rows.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
+                Task.objects.filter(pk__in=held).update(turn=turn + F("leases"))
+    with short_write():
+        Participation.objects.filter(round=round).update(turn=0, cursor=0)
 
 
 def reopen_tasks(round: Round, ids: Iterable[int]) -> None:

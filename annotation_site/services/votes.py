@@ -308,7 +308,8 @@ def _from_lease(tasks: list[int]) -> Any:
 def _from_room(tasks: list[int]) -> Any:
     left = Q(claimable=True, wanted__gt=F("votes") + F("leases") + 1)
     room = Case(When(left, then=Value(True)), default=Value(False), output_field=BooleanField())
-    return Change(Task.objects.filter(pk__in=tasks), {"votes": F("votes") + 1, "claimable": room})
+    changed = {"votes": F("votes") + 1, "claimable": room, "turn": F("turn") + 1}
+    return Change(Task.objects.filter(pk__in=tasks), changed)
 
 
 @prepared()

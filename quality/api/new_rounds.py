@@ -6,7 +6,7 @@ import hashlib
 import secrets
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from django.http import Http404, HttpRequest
 from django.urls import reverse
@@ -83,6 +83,7 @@ class RoundIn(Schema):
     audit_rate: Share = USUAL.audit_rate
     batch_size: Annotated[int, Field(ge=1, le=MAX_BATCH)] | None = None
     lease_minutes: Annotated[int, Field(ge=1, le=1_440)] = USUAL.lease_seconds // 60
+    order: Literal["finish", "spread", "unsure"] = "finish"
     price: Annotated[Decimal, Field(ge=0, lt=10_000, decimal_places=4, description="of a vote, in USD")] = (
         Decimal(0)
     )

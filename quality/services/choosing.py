@@ -64,6 +64,7 @@ class RoundPlan:
     audit_rate: float = 0.05
     batch_size: int = BATCH
     lease_seconds: int = 1800
+    order: str = Round.Order.FINISH
     title: str = ""
     instructions: str = ""
     seed: int = 0
@@ -92,6 +93,8 @@ class RoundPlan:
             raise UnusableRound(f"the batch size must be from 1 to {MAX_BATCH}; got {self.batch_size}")
         if not 60 <= self.lease_seconds <= 86_400:
             raise UnusableRound(f"a lease lasts from 1 minute to 24 hours; got {self.lease_seconds} seconds")
+        if self.order not in Round.Order.values:
+            raise UnusableRound(f"the order is {', '.join(Round.Order.values)}; got {self.order!r}")
         if len(self.title) > 200:
             raise UnusableRound(f"the title has at most 200 characters; got {len(self.title)}")
         if not 0 <= self.price < 10_000:

@@ -13,7 +13,7 @@ from django.db.models.functions import Coalesce
 
 from annotation_site.models import Round, Task
 from annotation_site.services.locking import short_write
-from annotation_site.services.rounds import reopen_tasks, request_votes, settle_tasks
+from annotation_site.services.rounds import order_by_confidence, reopen_tasks, request_votes, settle_tasks
 from annotation_site.services.tables import votes_table
 from ingest.models import Dataset
 from quality.aggregation import BadVotes, aggregate
@@ -98,7 +98,8 @@ def aggregate_round(
     1. Read the counted votes and the tasks. Votes that arrive later wait for the next pass.
     2. Compute, outside any transaction: a pure function of the votes, gold and the round's parameters.
     3. Write Consensus and WorkerSkill rows in chunks. A pass that is killed here is repaired by the next one.
-    4. Settle, exhaust, or ask for more votes, through the labelling site.
+    4. Settle, exhaust, or ask for more votes, through the labelling site; in a round that wants it, the least
+       sure tasks come first from now on.
     5. Forecast what it still takes, and record the pass, unless nothing has changed since the last one.
 
     Args:
@@ -132,6 +133,8 @@ def aggregate_round(
     decision = judged.decision(Wish.of(round), plain)
     asked = _act(round, tasks, judged, decision, plain, decided, budget)
     confidence = answers.table["confidence"]
+    if round.order == Round.Order.UNSURE:
+        order_by_confidence(round, dict(zip(answers.tasks.tolist(), confidence.tolist(), strict=True)))
     keep_figures(round.dataset)
     return _record(
         round,

@@ -74,6 +74,7 @@ class Asked:
             audit_rate=fields["audit_rate"],
             batch_size=fields["batch_size"] or usual_batch(fields["question"]),
             lease_seconds=60 * fields["lease_minutes"],
+            order=fields.get("order") or Round.Order.FINISH,
             title=fields["title"],
             instructions=fields["instructions"],
             price=Decimal(fields["price"]),

@@ -32,7 +32,7 @@ from annotation_site.services.refusals import (
     RoundNotOpen,
     TooMuchHeld,
 )
-from annotation_site.services.rounds import close_round, request_votes, settle_tasks
+from annotation_site.services.rounds import close_round, order_by_confidence, request_votes, settle_tasks
 from annotation_site.services.votes import Answer, record_votes
 from tests.annotation_site.world import CATEGORIES, make_dataset, make_round, worker
 
@@ -104,6 +104,11 @@ class World:
         request_votes(self.round, {task.pk: task.wanted + how_many for task in tasks[::2]})
         settle_tasks(self.round, [tasks[0].pk])
 
+    def tell_confidence(self, seed: int) -> None:
+        """As the end of a pass does."""
+        told = {task.pk: hash((seed, task.pk)) % 100 / 100 for task in self.round.tasks.all()}
+        order_by_confidence(self.round, told)
+
     def check(self) -> None:
         """Every invariant, from the rows."""
         live = Counter(Lease.objects.filter(assignment__state=0).values_list("task_id", flat=True))
@@ -113,6 +118,9 @@ class World:
             if not task.gold:
                 assert task.leases == live[task.pk]
                 assert task.votes + task.leases <= task.wanted
+                if self.round.order != Round.Order.UNSURE:
+                    spread = self.round.order == Round.Order.SPREAD
+                    assert task.turn == (task.votes + task.leases if spread else None)
             assert task.claimable == task.has_room()
         stored = {
             (v.task_id, v.worker_id): v.label for v in Vote.objects.counted().select_related("category")
@@ -130,15 +138,17 @@ actions = st.one_of(
     st.tuples(st.just("let_expire"), people),
     st.tuples(st.just("more_gold"), people, st.integers(1, 4)),
     st.tuples(st.just("ask_more"), st.integers(1, 2)),
+    st.tuples(st.just("tell_confidence"), st.integers(0, 9)),
 )
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(actions, max_size=25), st.integers(0, 3))
-def test_no_order_of_events_breaks_the_books(script: list[tuple], gold: int) -> None:
+@given(st.lists(actions, max_size=25), st.integers(0, 3), st.sampled_from(Round.Order.values))
+def test_no_order_of_events_breaks_the_books(script: list[tuple], gold: int, order: str) -> None:
     run = next(numbers)
     dataset = make_dataset(f"pets-{run}", images=7)
-    round = make_round(dataset, gold=gold, gold_rate=0.3, votes_min=2, votes_max=4, seed=run)
+    settings = {"gold_rate": 0.3, "votes_min": 2, "votes_max": 4, "seed": run, "order": order}
+    round = make_round(dataset, gold=gold, **settings)
     world = World(round, [worker(f"w{run}-{n}") for n in range(3)])
     for name, *arguments in script:
         getattr(world, name)(*arguments)

@@ -85,6 +85,11 @@ class Command(AssayCommand):
             "--lease-minutes", type=int, default=plan.lease_seconds // 60,
             help="until a batch that was not sent is given to others (default: %(default)s)",
         )  # fmt: skip
+        parser.add_argument(
+            "--order", choices=Round.Order.values, default=plan.order,
+            help="which open images come first: finish one after the other, those with the fewest votes, or "
+            "those that the last pass is least sure of (default: %(default)s)",
+        )  # fmt: skip
         parser.add_argument("--category", default="", metavar="ID", help="verify this category alone")
         parser.add_argument("--title", default="", help="what workers see as the round's name")
         parser.add_argument(
@@ -162,6 +167,7 @@ class Command(AssayCommand):
             audit_rate=options["audit"],
             batch_size=_batch(options),
             lease_seconds=60 * options["lease_minutes"],
+            order=options["order"],
             title=options["title"],
             instructions=_text(options["instructions"]),
             seed=options["seed"],
