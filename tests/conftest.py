@@ -11,6 +11,23 @@ from django.core.cache import cache
 from django.db import transaction
 from hypothesis import settings as property_tests
 
+# fmt: off
+LONG = [
+    "test_pipeline", "test_retrain", "test_torchrun", "test_resume", "test_accessible", "test_browser",
+    "test_browser_people", "test_browser_grid", "test_live", "test_ingest_killed", "test_bucket",
+    "test_bucket_lock", "test_api_browser", "test_campaign", "test_benchmark", "test_doubts_go_back",
+    "test_curator_pictures_browser", "test_api_fuzz",
+]
+# fmt: on
+"""Files that take long begin first: else, in the end, all wait for the one that has the last of them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files first; the rest stays in order."""
+    place = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
+
+
 # `pytest` by hand looks for new examples each time; `make test` gives the same answer twice.
 property_tests.register_profile("explore", deadline=None)
 property_tests.register_profile("same", deadline=None, derandomize=True)

@@ -45,7 +45,7 @@ def checks() -> dict[str, bool]:
 def tests(workers: int) -> dict[str, bool]:
     """Everything on SQLite; on a real PostgreSQL what asks the database something that others do not."""
     pytest = [sys.executable, "-m", "pytest", "-q", "-n", str(workers), "--dist", "loadfile"]
-    pytest += ["--hypothesis-profile", "same"]
+    pytest += ["--no-loadscope-reorder", "--hypothesis-profile", "same"]
     results = {"tests on SQLite": run("tests on SQLite", pytest, {"DATABASE_URL": ""})}
     with postgres_server() as url:
         once = "pipeline or bucket or browser or files or simulation"
