@@ -78,8 +78,18 @@ def test_what_is_least_sure_comes_first_and_what_nobody_saw_before_it() -> None:
     by_rank = {task.rank: task.pk for task in round.tasks.all()}
     sure = [0.9, 0.4, 0.99, 0.55, 0.7, 0.41]
     order_by_confidence(round, {by_rank[rank]: confidence for rank, confidence in enumerate(sure)})
-    assert ranks_of(claim(bob, round, 3)) == {1, 5, 3}
-    assert ranks_of(claim(bob, round, 2)) == {4, 0}
+    assert worked_off(bob, round, 3) == {1, 5, 3}
+    order_by_confidence(round, {by_rank[2]: 0.05, by_rank[4]: 0.7, by_rank[0]: 0.9})
+    assert worked_off(bob, round, 1) == {2}  # though bob had come further than that
+    assert worked_off(bob, round, 2) == {4, 0}
+
+
+def worked_off(me: Worker, round: Round, size: int) -> set[int]:
+    """The ranks of a batch that is claimed and answered."""
+    batch = claim(me, round, size)
+    assert batch
+    answer(me, batch)
+    return ranks_of(batch)
 
 
 def ranks_of(batch: Batch | None) -> set[int]:
