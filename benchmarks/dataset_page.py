@@ -178,7 +178,7 @@ def insertion(label: str, columns: dict[str, str], source: str) -> str:
         if field.column not in every and not field.primary_key and not field.null:
             value = field.get_default()
             text = json.dumps(value) if isinstance(value, dict) else value
-            every[field.column] = f"'{text}'" if isinstance(text, str) else str(int(value))
+            every[field.column] = f"'{text}'" if isinstance(text, str) else str(value)
     names, values = ", ".join(every), ", ".join(every.values())
     return " ".join(["INSERT INTO", model._meta.db_table, "(", names, ") SELECT", values, "FROM", source])
 

@@ -24,7 +24,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -38,7 +37,7 @@ from typing import Any
 
 from benchmarks.vote_path_peer import MOST, Peer, label_studio
 from benchmarks.vote_path_round import LABELS
-from tests.postgres import postgres_server
+from tests.postgres import free_port, postgres_server
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -89,13 +88,6 @@ def database(kind: str) -> Iterator[str]:
 def told(text: str) -> None:
     """Where the run is."""
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def assay(args: argparse.Namespace, kind: str, url: str) -> list[dict[str, Any]]:

@@ -11,6 +11,8 @@ import sys
 import time
 from typing import Any
 
+from benchmarks.dataset_page import insertion
+
 LABELS = ["cat", "dog", "eel"]
 GOLD, GOLD_RATE = 200, 0.05
 NUMBERS = "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %s) SELECT i FROM n)"
@@ -62,24 +64,13 @@ def add_pictures(dataset: int, count: int) -> None:
              "created": "CURRENT_TIMESTAMP"}  # fmt: skip
     group = {"id": "id", "dataset_id": str(dataset), "representative_id": "id", "draw": "0.5", "size": "1"}
     with connection.cursor() as cursor:
-        cursor.execute(insertion(Image, image, f"{NUMBERS} AS numbered"), [count])
-        cursor.execute(insertion(DuplicateGroup, group, Image._meta.db_table))
+        cursor.execute(insertion("ingest.Image", image, f"{NUMBERS} AS numbered"), [count])
+        cursor.execute(insertion("ingest.DuplicateGroup", group, Image._meta.db_table))
         cursor.execute(" ".join(["UPDATE", Image._meta.db_table, "SET group_id = id"]))
         if connection.vendor == "postgresql":
             for model in (Image, DuplicateGroup):
                 after = "SELECT setval(pg_get_serial_sequence(%s, 'id'), %s)"
                 cursor.execute(after, [model._meta.db_table, count])
-
-
-def insertion(model: Any, columns: dict[str, str], source: str) -> str:
-    """INSERT ... SELECT with a value for each column that must have one."""
-    every = dict(columns)
-    for field in model._meta.concrete_fields:
-        if field.column not in every and not field.primary_key and not field.null:
-            value = field.get_default()
-            every[field.column] = f"'{value}'" if isinstance(value, str) else str(value)
-    names, values = ", ".join(every), ", ".join(every.values())
-    return " ".join(["INSERT INTO", model._meta.db_table, "(", names, ") SELECT", values, "FROM", source])
 
 
 def audit(round_id: int) -> dict[str, Any]:

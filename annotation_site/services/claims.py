@@ -3,20 +3,20 @@
 What a claim keeps true, with any number of workers asking at once:
 1. a worker never gets a task that they hold or have answered;
 2. no task but gold gets more votes and live leases than it wants (gold has no maximum);
-3. nothing is counted or scanned: a partial index gives the open tasks in rank order, from where this worker
-   stopped the last time. At the end the worker starts over once, to find tasks that were reopened.
+3. nothing is counted or scanned: a partial index gives the open tasks in the round's order, from where this
+   worker stopped the last time. At the end the worker starts over once, to find tasks that were reopened.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import BooleanField, Case, Count, Exists, F, OuterRef, Q, Value, When
+from django.db.models import BooleanField, Case, Exists, F, OuterRef, Q, Value, When
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -32,6 +32,7 @@ from annotation_site.models import (
     Vote,
     Worker,
 )
+from annotation_site.services.expiry import release_expired
 from annotation_site.services.locking import short_write
 from annotation_site.services.prepared import Change, insert, prepared, row_of
 from annotation_site.services.refusals import NotAllowed, RoundNotOpen, TooMuchHeld
@@ -404,55 +405,3 @@ MOVED = ("turn", "cursor", "gold_cursor", "more_gold", "claimed")
 @prepared()
 def _moved(part: int, **values: int) -> Any:
     return Change(Participation.objects.filter(pk=part), values)
-
-
-def release_expired(round: Round) -> int:
-    """Give back the places of batches whose time is over; returns how many batches.
-
-    Looks without a lock first: almost always there is nothing to do.
-    """
-    over = Q(expires__lt=timezone.now())
-    if not _over(round=round.pk, now=timezone.now()):
-        return 0
-    return expire_assignments(round, over)
-
-
-@prepared()
-def _over(round: int, now: datetime) -> Any:
-    late = Assignment.objects.filter(expires__lt=now, round=round, state=Assignment.State.ACTIVE)
-    return late.order_by("expires").values_list("pk")[:1]
-
-
-def expire_assignments(round: Round, which: Q, limit: int = 100) -> int:
-    """End up to `limit` active assignments of the round; their tasks are free for others. Returns how many.
-
-    The lease rows stay, and say later that a late vote was asked for.
-    """
-    with short_write():
-        rows = Assignment.objects.filter(which, round=round, state=Assignment.State.ACTIVE).order_by("pk")
-        ended = list(rows.select_for_update(no_key=True, skip_locked=True)[:limit])
-        if not ended:
-            return 0
-        held = Lease.objects.filter(assignment__in=ended, task__gold=False)
-        ids = held.values_list("task_id", flat=True)
-        list(
-            Task.objects.filter(pk__in=list(ids))
-            .select_for_update(no_key=True)
-            .order_by("pk")
-            .values_list("pk")
-        )
-        # Tasks by how many of these leases they lose (one, but for several workers expiring together).
-        losses: dict[int, list[int]] = {}
-        for task_id, lost in held.values("task_id").annotate(n=Count("pk")).values_list("task_id", "n"):
-            losses.setdefault(lost, []).append(task_id)
-        for lost, task_ids in losses.items():
-            room = Q(state=Task.State.OPEN, gold=False, wanted__gt=F("votes") + F("leases") - lost)
-            Task.objects.filter(pk__in=task_ids).update(
-                leases=F("leases") - lost,
-                turn=F("turn") - lost,
-                claimable=Case(
-                    When(room, then=Value(True)), default=Value(False), output_field=BooleanField()
-                ),
-            )
-        Assignment.objects.filter(pk__in=[a.pk for a in ended]).update(state=Assignment.State.EXPIRED)
-        return len(ended)

@@ -13,7 +13,7 @@ from django.utils import timezone
 from annotation_site import strategy
 from annotation_site.models import Instructions, Invitation, Participation, Round, Task
 from annotation_site.services.bulk import Plain, delete_rows, insert_rows
-from annotation_site.services.claims import expire_assignments
+from annotation_site.services.expiry import expire_assignments
 from annotation_site.services.locking import short_write
 from ingest.models import Dataset
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from django.db.models import Count, F, Q
 
 from annotation_site.models import Assignment, Lease, Round, Task, Vote, Worker
-from annotation_site.services.claims import expire_assignments, locked_participation
+from annotation_site.services.claims import locked_participation
+from annotation_site.services.expiry import expire_assignments
 from annotation_site.services.locking import short_write
 from annotation_site.services.rounds import HAS_ROOM
 

@@ -22,8 +22,8 @@ from annotation_site.services.claims import (
     claim_batch,
     locked_participation,
     promise_gold,
-    release_expired,
 )
+from annotation_site.services.expiry import release_expired
 from annotation_site.services.refusals import (
     BadVotes,
     KeyReused,
